@@ -1,0 +1,147 @@
+"""Strict reading of YAML settings: one line says which file, which key and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from config.units import BitsPerSecond, Bytes, Seconds, parse_duration, parse_rate, parse_size
+
+MAX_FILE_BYTES = 1024 * 1024
+
+_UNIT_PARSERS: dict[type, Any] = {
+    BitsPerSecond: parse_rate,
+    Seconds: parse_duration,
+    Bytes: parse_size,
+}
+_AT_PATH = re.compile(r" - at `(?P<path>[^`]*)`\Z")
+
+T = TypeVar("T")
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used. The text is one line: file, key, what is wrong, what is allowed."""
+
+
+def load(path: Path, shape: type[T]) -> T:
+    """Read ``path`` as YAML of ``shape`` (a msgspec Struct with ``forbid_unknown_fields``).
+
+    Raises SettingsError, one line, for a file that is missing, too large, not YAML, or not of that shape.
+    """
+    return convert(parse_yaml(_text_of(path), str(path)), shape, str(path))
+
+
+def parse_yaml(text: str, name: str) -> object:
+    """Parse YAML by the safe loader only. ``name`` stands for the file in the message."""
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506: a SafeLoader, made stricter below
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" line {mark.line + 1}" if mark else ""
+        raise SettingsError(f"{name}:{where} is not YAML: {_one_line(error.problem or str(error))}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise SettingsError(f"{name}: is not YAML: {_one_line(str(error))}") from None
+
+
+def convert(value: object, shape: type[T], name: str, *, below: str = "") -> T:
+    """Turn parsed YAML or JSON into ``shape``.
+
+    ``name`` stands for the file in the message, ``below`` for the key under which ``value`` stands in it.
+    Raises SettingsError, one line.
+    """
+    try:
+        return msgspec.convert(value, shape, dec_hook=_decode_unit)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{name}: {_with_key_first(str(error), shape, below)}") from None
+
+
+def _text_of(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise SettingsError(f"{path}: is larger than the {MAX_FILE_BYTES} bytes allowed")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {_one_line(str(error))}") from None
+
+
+def _decode_unit(shape: type, value: object) -> object:
+    parser = _UNIT_PARSERS.get(shape)
+    if parser is None:
+        raise TypeError(f"{shape.__name__} cannot be read from settings")
+    return parser(value if isinstance(value, str) else repr(value))
+
+
+def _with_key_first(message: str, shape: type, below: str) -> str:
+    """«Expected `int`, got `str` - at `$.probes.ping.count`» → «key probes.ping.count: expected …»."""
+    match = _AT_PATH.search(message)
+    path = match["path"].removeprefix("$").removeprefix(".") if match else ""
+    full_path = ".".join(part for part in (below, path) if part)
+    problem = message[: match.start()] if match else message
+    problem = problem[0].lower() + problem[1:]
+    unknown = re.search(r"unknown field `([^`]+)`", problem)
+    if unknown:
+        key = f"{full_path}.{unknown[1]}".removeprefix(".")
+        return f"key {key}: is unknown; allowed here: {', '.join(_allowed_keys(shape, path))}"
+    missing = re.search(r"missing required field `([^`]+)`", problem)
+    if missing:
+        return f"key {full_path + '.' if full_path else ''}{missing[1]}: is missing and has no default"
+    return f"key {full_path or '(the whole file)'}: {problem.replace('`', '')}"
+
+
+def _allowed_keys(shape: Any, path: str) -> list[str]:
+    """Field names of the struct at ``path`` («probes.ping», «lines[2]») below ``shape``."""
+    node = msgspec.inspect.type_info(shape)
+    for step in re.findall(r"[^.\[\]]+|\[[^\]]*\]", path):
+        node = _child(_struct_of(node), step)
+    found = _struct_of(node)
+    return sorted(field.encode_name for field in getattr(found, "fields", ()))
+
+
+def _struct_of(node: Any) -> Any:
+    """Look through «X | None» to the X that has fields or items."""
+    for member in getattr(node, "types", ()):
+        if not isinstance(member, msgspec.inspect.NoneType):
+            return member
+    return node
+
+
+def _child(node: Any, step: str) -> Any:
+    if step.startswith("["):
+        return getattr(node, "item_type", None) or getattr(node, "value_type", None)
+    for field in getattr(node, "fields", ()):
+        if field.encode_name == step:
+            return field.type
+    return None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice and aliases (the «billion laughs»)."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool):
+                raise yaml.constructor.ConstructorError(None, None, "keys must be plain text", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
