@@ -37,12 +37,16 @@ class Bytes(int):
 
 def parse_rate(text: str) -> BitsPerSecond:
     """«10M», «2.5G», «100 Mbit/s» → bit/s. Raises ValueError with what is allowed."""
-    return BitsPerSecond(round(_parsed(text, RATE_UNITS, "a rate with its unit, like 10M, 2.5G or 100 Mbit/s")))
+    return BitsPerSecond(
+        round(_parsed(text, RATE_UNITS, "a rate with its unit, like 10M, 2.5G or 100 Mbit/s"))
+    )
 
 
 def parse_duration(text: str) -> Seconds:
     """«200ms», «60s», «3min», «1h», «20d» → seconds. Raises ValueError with what is allowed."""
-    return Seconds(_parsed(text, DURATION_UNITS, "a duration with its unit, like 200ms, 60s, 3min, 1h or 20d"))
+    return Seconds(
+        _parsed(text, DURATION_UNITS, "a duration with its unit, like 200ms, 60s, 3min, 1h or 20d")
+    )
 
 
 def parse_size(text: str) -> Bytes:

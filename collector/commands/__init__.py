@@ -1,0 +1,1 @@
+"""The commands of xiaotong-collector, one file each."""
