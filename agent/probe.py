@@ -15,7 +15,7 @@ from config.school import School
 
 
 class NoData(Exception):
-    """There is nothing to measure here, or a privilege is missing: *unknown*, with this reason. No failure."""
+    """There is nothing to measure here, or a privilege is missing: *unknown*, with this reason."""
 
 
 class ProbeFailed(Exception):
@@ -70,7 +70,7 @@ class Run:
 class Probe(Protocol):
     """One measurement. A module in ``agent/probes`` holds exactly one and these names:
 
-    ``HELP``: one line of English. ``PROVES``: ``{"gateway": …, "lan": …}``, what it can prove from each place.
+    ``HELP``: one line. ``PROVES``: ``{"gateway": …, "lan": …}``, what it can prove from each place.
     ``CONTINUOUS``: True when it watches all the time, window after window, in a thread of its own; False when
     the schedule starts it. ``Settings``: a frozen msgspec Struct with ``forbid_unknown_fields``, the default
     of every field, and (not continuous) ``every: Seconds``; continuous ones have ``window: Seconds``.

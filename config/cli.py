@@ -32,7 +32,7 @@ class CommandFolder(click.Group):
         super().__init__(**attributes)
         self._package = package
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         """The names of the modules, sorted."""
         folder = importlib.import_module(self._package)
         return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(folder.__path__))

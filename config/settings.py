@@ -38,7 +38,7 @@ def load(path: Path, shape: type[T]) -> T:
 def parse_yaml(text: str, name: str) -> object:
     """Parse YAML by the safe loader only. ``name`` stands for the file in the message."""
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506: a SafeLoader, made stricter below
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader, made stricter below)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" line {mark.line + 1}" if mark else ""
@@ -129,7 +129,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
             raise yaml.composer.ComposerError(None, None, "aliases are not allowed", event.start_mark)
         return super().compose_node(parent, index)
 

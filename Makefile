@@ -1,0 +1,58 @@
+# Two commands: `make run` shows the product on this machine, `make test` proves it.
+PORT ?= 8080
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+  -q --no-header --no-annotate
+SCENARIO ?=
+KEEP ?=
+
+.PHONY: run test lint cover lab demo bench lock words pictures clean
+
+run: $(VENV)/.installed-run
+	@exec $(BIN)/xiaotong-collector try --directory var --port $(PORT)
+
+test: $(VENV)/.installed-dev
+	@tests/apt-install.sh
+	@$(MAKE) --no-print-directory lint cover
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The gate stands where the suite stands: raise it when the suite rises.
+cover: $(VENV)/.installed-dev
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --fail-under=85 --skip-covered --sort=cover
+
+lab: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.lab run $(if $(KEEP),--keep) $(SCENARIO)
+
+demo: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.lab demo --port $(PORT)
+
+bench: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.bench
+
+# Dependencies are locked with hashes for every Python we serve.
+lock: $(VENV)/.installed-dev
+	$(COMPILE) --extra agent -o deploy/locks/agent.txt
+	$(COMPILE) --extra collector -o deploy/locks/collector.txt
+	$(COMPILE) --extra agent --extra collector --group build -o deploy/locks/run.txt
+	$(COMPILE) --all-extras --group build -o deploy/locks/dev.txt
+
+clean:
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The lock decides what is installed; the sources are used where they stand.
+$(VENV)/.installed-%: deploy/locks/%.txt pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --disable-pip-version-check -q --require-hashes -r $<
+	$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@touch $@
