@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_NUMBER_AND_UNIT = re.compile(r"\A(\d{1,15}(?:\.\d{1,6})?)\s?([A-Za-z/]+)\Z")
+_NUMBER_AND_UNIT = re.compile(r"\A([0-9]{1,15}(?:\.[0-9]{1,6})?)\s?([A-Za-z/]+)\Z")
 
 RATE_UNITS = {
     "bit/s": 1,
