@@ -1,0 +1,1 @@
+"""Benchmarks: ours beside its peers, in one run, alternated; medians and ratios, never absolute promises."""
