@@ -1,0 +1,79 @@
+"""Opening the registry's database: SQLite in WAL mode or PostgreSQL, brought up to date by migrations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK_WAIT_SECONDS = 10.0
+DATABASES = ("sqlite", "postgresql")
+
+
+class RegistryError(Exception):
+    """What the registry refuses or cannot do, in one line."""
+
+
+def open_engine(url: str) -> Engine:
+    """Connect and migrate. Raises RegistryError for a URL or database that cannot be used."""
+    parsed = _parsed(url)
+    try:
+        engine = _made(parsed)
+        _migrate(engine)
+    except ModuleNotFoundError as error:
+        raise RegistryError(f"registry.url: the driver {error.name} is not installed") from None
+    except (sa.exc.DBAPIError, OSError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise RegistryError(f"registry.url: {parsed.render_as_string()} cannot be opened: {reason}") from None
+    return engine
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError:
+        raise RegistryError("registry.url: is not a database URL like sqlite:////var/lib/x.db") from None
+    if parsed.get_backend_name() not in DATABASES:
+        raise RegistryError(f"registry.url: {parsed.get_backend_name()} is not one of {', '.join(DATABASES)}")
+    return parsed
+
+
+def _made(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_pre_ping=True)
+    if not url.database or url.database == ":memory:":
+        raise RegistryError("registry.url: SQLite needs a file, sqlite:////path/registry.db")
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": LOCK_WAIT_SECONDS})
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # the driver's own implicit BEGIN would come too late to make a read and the write after it one
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # a deferred transaction that turns into a writing one fails at once where another wrote meanwhile
+    reads_only = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+
+def _migrate(engine: Engine) -> None:
+    settings = Config()
+    settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    settings.set_main_option("path_separator", "os")
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7823641)")
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "head")
