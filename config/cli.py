@@ -24,7 +24,8 @@ class ExitStatus(enum.IntEnum):
 class CommandFolder(click.Group):
     """A group whose commands are the modules of one package, imported only when called.
 
-    A module ``config_check`` holds ``command`` and is called as ``config-check``. One that is a click.Group
+    A module ``config_check`` holds ``command`` and is called as ``config-check``; one named for a keyword of
+    Python ends in an underscore that its command has not (``try_`` is ``try``). One that is a click.Group
     nests. SettingsError from any command ends it with one line and status 2.
     """
 
@@ -34,15 +35,14 @@ class CommandFolder(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         """The names of the modules, sorted."""
-        folder = importlib.import_module(self._package)
-        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(folder.__path__))
+        return sorted(self._modules())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the one module that is called."""
-        if cmd_name not in self.list_commands(ctx):
+        name = self._modules().get(cmd_name)
+        if name is None:
             return None
-        module = importlib.import_module(f"{self._package}.{cmd_name.replace('-', '_')}")
-        command: click.Command = module.command
+        command: click.Command = importlib.import_module(f"{self._package}.{name}").command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -51,6 +51,12 @@ class CommandFolder(click.Group):
             return super().invoke(ctx)
         except SettingsError as error:
             fail(str(error))
+
+    def _modules(self) -> dict[str, str]:
+        """The name of each command, and of its module."""
+        folder = importlib.import_module(self._package)
+        names = (module.name for module in pkgutil.iter_modules(folder.__path__))
+        return {name.removesuffix("_").replace("_", "-"): name for name in names}
 
 
 def fail(message: str, status: ExitStatus = ExitStatus.USAGE) -> NoReturn:
