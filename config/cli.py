@@ -37,7 +37,7 @@ class CommandFolder(click.Group):
         """The names of the modules, sorted."""
         return sorted(self._modules())
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import the one module that is called."""
         name = self._modules().get(cmd_name)
         if name is None:
