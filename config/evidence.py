@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -23,11 +23,45 @@ class EvidenceKind(enum.Enum):
     OBSERVED = "observed"
 
 
+class Uplink(msgspec.Struct, frozen=True, tag="uplink"):
+    """How an uplink of the school was seen. ``next_hop`` is the address of its own default route's router."""
+
+    up: bool | None = None
+    port_type: str | None = None
+    next_hop: str | None = None
+
+
+class AccessPoints(msgspec.Struct, frozen=True, tag="access_points"):
+    """How many of the installed access points a wireless controller has online."""
+
+    online: int
+    installed: int
+
+
+class Ipv6Level(msgspec.Struct, frozen=True, tag="ipv6_level"):
+    """The IPv6 readiness level of a line, 0 to 4, between what is shown and what is ruled out."""
+
+    at_least: int = 0
+    at_most: int = 4
+
+
+class Declared(msgspec.Struct, frozen=True, tag="declared"):
+    """What somebody declared; never counted as measured."""
+
+    what: str
+    value: str
+    declared_by: str = ""
+
+
+Observed: TypeAlias = Uplink | AccessPoints | Ipv6Level | Declared
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """One bound on one line, rates in bit/s at the IP layer.
 
     ``judges`` is False for what is shown but never counts (the path did not leave by a declared line).
-    ``subject`` is the id of the line, or the name of the port, that it speaks of.
+    ``about`` says what it speaks of; ``subject`` is the id of that line, «device/port» of that port, or the
+    device's id. ``observed`` holds what is no rate (kinds OBSERVED and DECLARED).
     """
 
     kind: EvidenceKind
@@ -38,3 +72,5 @@ class Evidence(msgspec.Struct, frozen=True):
     upper_bits_per_second: int | None = None
     judges: bool = True
     note: str = ""
+    about: Literal["line", "trunk_port", "access_port", "campus"] = "line"
+    observed: Observed | None = None
