@@ -1,4 +1,4 @@
-"""The judge: from a target, a school, evidence and a time to a verdict. Pure: no clock, no file, no network."""
+"""The judge: from a target, a school, evidence and a time to a verdict. Pure: no clock, file or network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Settles(msgspec.Struct, frozen=True):
-    """The cheapest thing that would settle an unknown: a test of a line, or something to declare or to poll."""
+    """The cheapest thing that would settle an unknown: a test of a line, or something to poll or declare."""
 
     code: str
     line: str | None = None

@@ -64,8 +64,10 @@ KINDS_WITH: dict[str, frozenset[TargetKind]] = {
 
 
 class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a plan's word for a group of schools means. Empty ``areas`` are all of them; empty ``levels`` are all
-    kinds of school and kindergarten, but no other body and no district site unless named.
+    """What a plan's word for a group of schools means.
+
+    Empty ``areas`` are all of them; empty ``levels`` are all kinds of school and kindergarten, but no other
+    body and no district site unless named.
     """
 
     areas: tuple[Area, ...] = ()
@@ -116,9 +118,11 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A published plan. ``starts`` and ``ends`` are the days it is in force, both included; ``status`` says when
-    it was declared lapsed: it is then judged only when chosen, and shown as lapsed. ``published`` is None where
-    the source does not show the date.
+    """A published plan.
+
+    ``starts`` and ``ends`` are the days it is in force, both included. A plan whose ``status`` is lapsed is
+    judged only when chosen, and shown as lapsed. ``published`` is None where the source shows no date.
+    ``groups`` say what the plan's words for schools (城区, 农村, …) mean: a county may mean something else.
     """
 
     id: Identifier
@@ -171,7 +175,7 @@ def _target_problems(plan: Plan, target: Target) -> Iterator[str]:
     if target.who not in plan.groups:
         yield f"who: {target.who} is no group of this plan; allowed: {', '.join(plan.groups)}"
     if target.deadline < plan.starts:
-        yield f"deadline: {target.deadline} is before the plan starts, {plan.starts}; allowed: that day or later"
+        yield f"deadline: {target.deadline} is before starts, {plan.starts}; allowed: that day or later"
     if target.line_kind and target.kind is not TargetKind.UPLINK_PORT:
         yield f"line_kind: has no meaning for kind {target.kind.value}; allowed for: uplink_port"
     for key, kinds in KINDS_WITH.items():

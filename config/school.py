@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
+from config.calendar import Hours
 from config.units import BitsPerSecond
 
 Area = Literal["urban", "town", "rural"]
@@ -66,7 +67,7 @@ class Campus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SchoolCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A ten-digit 学校标识码 and the days it was the school's; it is reissued when the school's kind changes."""
+    """A ten-digit 学校标识码 and the days it held; a school that changes its kind gets another."""
 
     code: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{10}\Z")]
     starts: date | None = None
@@ -121,8 +122,9 @@ class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class School(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A school as its county declares it; a site of level «district» is the district's own node.
 
-    ``classes_by_year`` comes before ``classes``, which holds when no dated entry does. ``egress`` says whether
-    the school leaves by its own lines or by the county's shared exit 统一出口: its lines then end there.
+    ``classes_by_year`` comes before ``classes``, which holds when no dated entry does. ``egress`` says
+    whether the school leaves by its own lines or by the county's shared exit 统一出口: its lines then end
+    there. ``power_cut`` are the hours when its power is cut («22:30-06:00»): neither silence nor down.
     """
 
     id: str
@@ -139,6 +141,7 @@ class School(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     longitude: Longitude | None = None
     latitude: Latitude | None = None
     egress: Literal["lines", "shared_exit"] = "lines"
+    power_cut: tuple[Hours, ...] = ()
     devices: tuple[Device, ...] = ()
     surveys: tuple[Survey, ...] = ()
     facts: tuple[Fact, ...] = ()
