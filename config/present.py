@@ -157,8 +157,8 @@ def settles_text(settles: Settles, language: Language) -> str:
 
 
 def table(shown: Sequence[Row], language: Language) -> Table:
-    """The rows as a table for a terminal."""
-    from rich.table import Table  # noqa: PLC0415: heavy, and only terminals need it
+    """The rows as a table for a terminal; rich is loaded only here: most of our processes have no screen."""
+    from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     made = Table(expand=True, show_lines=True)
