@@ -1,0 +1,1 @@
+"""What the kernel says of this host's network: pure parsers, and the few calls that read it."""
