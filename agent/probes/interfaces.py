@@ -78,7 +78,7 @@ class Interfaces:
         self._ipv6: dict[str, int] = {}
         self._lines: dict[str, str] = {}
         self._read_ns: int | None = None
-        self._looked_ns = 0
+        self._looked_ns: int | None = None
         self._told_full = False
 
     def measure(self, run: Run) -> list[Point]:
@@ -104,11 +104,12 @@ class Interfaces:
         return self._read_ns if self._read_ns is not None else now_ns
 
     def _sample(self, run: Run) -> None:
+        now_ns = run.clock.monotonic_ns()
+        if self._looked_ns is None or now_ns - self._looked_ns >= self._settings.look * 1e9:
+            self._looked_ns = now_ns
+            self._look()
         readings = self._read()
         self._read_ns = run.clock.monotonic_ns()
-        if self._read_ns - self._looked_ns >= self._settings.look * 1e9 or not self._looked_ns:
-            self._looked_ns = self._read_ns
-            self._look()
         for name in self._tracks.keys() - readings.keys():
             self._tracks[name].lose()
             self._ipv6.pop(name, None)

@@ -48,7 +48,7 @@ def test_increase(before: int, after: int, bits: int, expected: int | None) -> N
 
 
 def test_one_reset_counter_drops_all() -> None:
-    before, after = Counters(*[100] * 8), Counters(*[200] * 7, 50)
+    before, after = Counters(*[100] * 8), Counters(*([200] * 7 + [50]))
     assert increases(before, after) is None
     assert total(before, before) == Counters(*[200] * 8)
 
