@@ -1,0 +1,81 @@
+"""Tells the collector that the agent lives, and when it is about to be away on purpose."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+import agent
+from agent.clock import Clock
+from agent.link import Link, LinkError
+from agent.settings import HeartbeatSettings
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_PATH = "/api/v1/heartbeat"
+
+State = Literal["running", "restarting", "stopping"]
+
+
+class _Answer(msgspec.Struct):
+    heartbeat_seconds: float
+
+
+class Heartbeat:
+    """Beats at the interval the collector asks for. Failures are quiet: the collector sees the silence."""
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        settings: HeartbeatSettings,
+        clock: Clock,
+        boot_id: str,
+        stop: threading.Event,
+        proc: Path = Path("/proc"),
+    ) -> None:
+        self._link = link
+        self._settings = settings
+        self._clock = clock
+        self._boot_id = boot_id
+        self._stop = stop
+        self._proc = proc
+        self._every = float(settings.every)
+
+    def run(self) -> None:
+        """Beat until the agent stops."""
+        while not self._stop.is_set():
+            self._stop.wait(self.beat("running"))
+
+    def beat(self, state: State) -> float:
+        """Send one; returns the seconds until the next."""
+        body = {
+            "boot_id": self._boot_id,
+            "wall_ns": self._clock.wall_ns(),
+            "monotonic_ns": self._clock.monotonic_ns(),
+            "uptime_seconds": host_uptime_seconds(self._proc),
+            "version": agent.__version__,
+            "state": state,
+        }
+        try:
+            answer = self._link.post(
+                HEARTBEAT_PATH, msgspec.json.encode(body), {"Content-Type": "application/json"}
+            )
+            if answer.status == 200:
+                asked = msgspec.json.decode(answer.body, type=_Answer).heartbeat_seconds
+                self._every = min(max(asked, self._settings.every_min), self._settings.every_max)
+        except (LinkError, msgspec.MsgspecError) as error:
+            log.debug("heartbeat failed error=%s", error)
+        return self._every
+
+
+def host_uptime_seconds(proc: Path) -> float:
+    """Seconds since the host booted (proc(5), /proc/uptime); 0.0 where the kernel does not say."""
+    try:
+        return float((proc / "uptime").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0.0

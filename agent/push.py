@@ -1,0 +1,173 @@
+"""Sends batches to the collector: the live one first, then the backlog, oldest first, at a bounded rate."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import random
+import threading
+from collections.abc import Callable
+
+from agent.clock import Clock
+from agent.link import Answer, Link, LinkError
+from agent.settings import PushSettings
+from agent.spool import Spool
+from agent.spool_file import Batch
+
+log = logging.getLogger(__name__)
+
+WRITE_PATH = "/api/v2/write?org=xiaotong&bucket=raw&precision=ns"
+IDLE_SECONDS = 5.0
+
+
+class Reaction(enum.Enum):
+    """What an answer means for the batch that was sent."""
+
+    TAKEN = "taken"
+    SPLIT = "split"
+    SET_ASIDE = "set_aside"
+    REFUSED = "refused"
+    LATER = "later"
+
+
+_REACTIONS = {
+    200: Reaction.TAKEN,
+    204: Reaction.TAKEN,
+    400: Reaction.SET_ASIDE,
+    413: Reaction.SPLIT,
+    422: Reaction.SET_ASIDE,
+    401: Reaction.REFUSED,
+    403: Reaction.REFUSED,
+    404: Reaction.REFUSED,
+}
+
+
+def reaction(status: int) -> Reaction:
+    """What a status asks for; anything unknown keeps the batch for later."""
+    return _REACTIONS.get(status, Reaction.LATER)
+
+
+def backoff_seconds(
+    failures: int, settings: PushSettings, random_between: Callable[[float, float], float]
+) -> float:
+    """Exponential with full jitter, anywhere from 0 to the doubled pause, so that a county's agents do not
+    come back together.
+    """
+    ceiling = min(settings.backoff_max, settings.backoff_first * 2 ** min(failures - 1, 30))
+    return random_between(0.0, ceiling)
+
+
+class Push:
+    """The thread that empties the spool."""
+
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        link: Link,
+        settings: PushSettings,
+        clock: Clock,
+        boot_id: str,
+        stop: threading.Event,
+        random_between: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._spool = spool
+        self._link = link
+        self._settings = settings
+        self._clock = clock
+        self._boot_id = boot_id
+        self._stop = stop
+        self._random_between = random_between
+        self._live = ("", 0)
+        self._failures = 0
+
+    def run(self) -> None:
+        """Send until the agent stops."""
+        while not self._stop.is_set():
+            pause = self.step()
+            if pause is None:
+                self._spool.wait_for_news(IDLE_SECONDS)
+            elif pause > 0:
+                self._stop.wait(pause)
+        self._link.close()
+
+    def step(self) -> float | None:
+        """Send one batch, if there is one. Returns the seconds to wait before the next; None: until there is
+        something to send.
+        """
+        batch, live = self._next()
+        if batch is None:
+            return None
+        try:
+            answer = self._link.post(WRITE_PATH, batch.body, self._headers(batch))
+        except LinkError as error:
+            return self._pause_after_failure(str(error))
+        return self._act(batch, answer, live=live)
+
+    def _next(self) -> tuple[Batch | None, bool]:
+        """The newest batch while it is newer than the last live one, else the oldest."""
+        newest = self._spool.newest()
+        if newest is None or newest.spool_id != self._live[0] or newest.sequence > self._live[1]:
+            return newest, True
+        return self._spool.oldest(), False
+
+    def _act(self, batch: Batch, answer: Answer, *, live: bool) -> float:
+        what = reaction(answer.status)
+        if what is Reaction.REFUSED:
+            log.error("push refused status=%d; the batch is kept", answer.status)
+            return float(self._settings.refused_pause)
+        if what is Reaction.LATER:
+            return self._pause_as_asked(answer)
+        self._failures = 0
+        if live:
+            self._live = (batch.spool_id, batch.sequence)
+        self._settle(batch, answer, what)
+        return 0.0 if live else float(self._settings.backlog_pause)
+
+    def _settle(self, batch: Batch, answer: Answer, what: Reaction) -> None:
+        if what is Reaction.SPLIT:
+            log.warning("batch too large, split sequence=%d points=%d", batch.sequence, batch.points)
+            self._spool.split(batch)
+        elif what is Reaction.SET_ASIDE:
+            reason = _said(answer)
+            log.error("batch set aside sequence=%d points=%d reason=%s", batch.sequence, batch.points, reason)
+            self._spool.set_aside(batch, reason)
+        else:
+            self._spool.acknowledge(batch)
+            aside = answer.headers.get("x-xiaotong-set-aside", "0")
+            if aside != "0":
+                log.warning("collector set points aside sequence=%d points=%s", batch.sequence, aside[:20])
+
+    def _pause_as_asked(self, answer: Answer) -> float:
+        asked = answer.retry_after_seconds()
+        if asked is None:
+            return self._pause_after_failure(f"status {answer.status}")
+        self._failures += 1
+        pause = min(asked, self._settings.retry_after_max)
+        log.warning("collector asks to wait status=%d seconds=%g", answer.status, pause)
+        return pause + self._random_between(0.0, float(self._settings.backoff_first))
+
+    def _pause_after_failure(self, why: str) -> float:
+        self._failures += 1
+        log.warning("push failed failures=%d error=%s", self._failures, why)
+        return backoff_seconds(self._failures, self._settings, self._random_between)
+
+    def _headers(self, batch: Batch) -> dict[str, str]:
+        return {
+            "Content-Type": "text/plain; charset=utf-8",
+            "Content-Encoding": "gzip",
+            "X-Xiaotong-Sequence": str(batch.sequence),
+            "X-Xiaotong-Spool-Id": batch.spool_id,
+            "X-Xiaotong-Boot-Id": self._boot_id,
+            "X-Xiaotong-Wall-Ns": str(self._clock.wall_ns()),
+            "X-Xiaotong-Monotonic-Ns": str(self._clock.monotonic_ns()),
+            "X-Xiaotong-Recorded-Boot-Id": batch.boot_id,
+            "X-Xiaotong-Recorded-Wall-Ns": str(batch.wall_ns),
+            "X-Xiaotong-Recorded-Monotonic-Ns": str(batch.monotonic_ns),
+        }
+
+
+def _said(answer: Answer) -> str:
+    """The collector's reason as one printable line."""
+    text = " ".join(answer.body.decode(errors="replace").split())
+    return f"status {answer.status}: " + "".join(c if c.isprintable() else "?" for c in text)[:300]

@@ -1,0 +1,324 @@
+"""The agent's settings: one strict YAML file, every bound in it with its default."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from agent.catalogue import PROBES, PlannedProbe, planned
+from agent.probe import Site
+from config.school import School
+from config.settings import SettingsError, load
+from config.units import Bytes, Seconds
+
+MAX_TOKEN_BYTES = 4096
+MIN_SPOOL_BYTES = 256 * 1024
+
+Hours = Literal["always", "school", "outside_school"]
+
+
+class Secret(str):
+    """A text that does not show itself in a repr, so neither in a log, a traceback or a struct's repr."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What every block of the file has in common."""
+
+
+class CollectorSettings(_Strict, frozen=True):
+    """Where the points go. ``ca_file`` replaces the system's certificates for an ``https`` address."""
+
+    url: str
+    token_file: str
+    ca_file: str | None = None
+
+
+class SpoolSettings(_Strict, frozen=True):
+    """The durable queue. A point is acknowledged or on disk within ``flush``.
+
+    A batch waits at most ``hold`` of that time in memory for the collector to take it, which spares the flash
+    while all is well; ``hold: 0s`` writes every batch before it is sent. ``reserve`` is kept on disk to
+    have room to evict in when the disk is full.
+    """
+
+    max_bytes: Bytes = Bytes(64 * 2**20)
+    max_age: Seconds = Seconds(20 * 86400)
+    max_batches: int = 250_000
+    flush: Seconds = Seconds(10)
+    hold: Seconds = Seconds(2)
+    batch_points: int = 2000
+    memory_max_bytes: Bytes = Bytes(2**20)
+    reserve: Bytes = Bytes(512 * 2**10)
+    set_aside_batches: int = 100
+
+
+class PushSettings(_Strict, frozen=True):
+    """How batches are sent. ``backlog_pause`` bounds the rate at which old ones follow."""
+
+    timeout: Seconds = Seconds(15)
+    backlog_pause: Seconds = Seconds(0.2)
+    backoff_first: Seconds = Seconds(1)
+    backoff_max: Seconds = Seconds(300)
+    refused_pause: Seconds = Seconds(60)
+    retry_after_max: Seconds = Seconds(3600)
+
+
+class HeartbeatSettings(_Strict, frozen=True):
+    """``every`` holds until the collector answers with its own interval, never below ``every_min``."""
+
+    every: Seconds = Seconds(30)
+    every_min: Seconds = Seconds(1)
+    every_max: Seconds = Seconds(300)
+    timeout: Seconds = Seconds(5)
+
+
+class Mute(_Strict, frozen=True):
+    """A time in which probes keep silent, an exam say; ``probes`` empty means every timed probe."""
+
+    start: datetime
+    end: datetime
+    why: str = ""
+    probes: tuple[str, ...] = ()
+
+
+class ScheduleSettings(_Strict, frozen=True):
+    """When probes run. The first run of a timed probe is a random part of ``start_pause`` after the start,
+    so that a county's agents do not all test at once when power returns; ``jitter`` is added at random to
+    every later one. ``hours`` narrows a probe to lessons or keeps it out of them.
+    """
+
+    start_pause: Seconds = Seconds(60)
+    jitter: Seconds = Seconds(0)
+    hours: dict[str, Hours] = {}
+    mute: tuple[Mute, ...] = ()
+    timezone: str = "Asia/Shanghai"
+
+
+class RunnerSettings(_Strict, frozen=True):
+    """``deadline`` is what a run may take beyond the window of a watching probe."""
+
+    deadline: Seconds = Seconds(60)
+    report_every: Seconds = Seconds(60)
+
+
+class LogSettings(_Strict, frozen=True):
+    """``repeat`` is the least time between two log lines that say the same."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    repeat: Seconds = Seconds(300)
+
+
+class KernelSettings(_Strict, frozen=True):
+    """Where the kernel's files are mounted."""
+
+    proc: str = "/proc"
+    sys: str = "/sys"
+
+
+class AgentSettings(_Strict, frozen=True):
+    """The whole file. Paths in it are relative to it."""
+
+    school: School
+    plan: str | None = None
+    plan_file: str | None = None
+    stands_on: Literal["gateway", "lan"] = "gateway"
+    state_directory: str = "state"
+    collector: CollectorSettings | None = None
+    spool: SpoolSettings = SpoolSettings()
+    push: PushSettings = PushSettings()
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    runner: RunnerSettings = RunnerSettings()
+    log: LogSettings = LogSettings()
+    kernel: KernelSettings = KernelSettings()
+    probes: dict[str, object] = {}
+
+
+class LoadedSettings(msgspec.Struct, frozen=True):
+    """Settings that passed every rule, with the file they came from and their probes."""
+
+    file: Path
+    settings: AgentSettings
+    probes: tuple[PlannedProbe, ...]
+
+    def path(self, written: str) -> Path:
+        """A path as it is meant: relative to the file that names it."""
+        return self.file.parent / written
+
+    @property
+    def plan_id(self) -> str | None:
+        """The id of the shipped plan to judge by; None when ``plan_file`` names another."""
+        return None if self.settings.plan_file else self.settings.plan or "shandan"
+
+    @property
+    def plan_file(self) -> Path | None:
+        """The file of the plan to judge by, when it is not a shipped one."""
+        return self.path(self.settings.plan_file) if self.settings.plan_file else None
+
+    @property
+    def state_directory(self) -> Path:
+        """Where the spool is."""
+        return self.path(self.settings.state_directory)
+
+    @property
+    def ca_file(self) -> Path | None:
+        """The certificates that the collector's must follow from; None means the system's."""
+        collector = self.settings.collector
+        return self.path(collector.ca_file) if collector and collector.ca_file else None
+
+    def token(self) -> Secret:
+        """Read the agent's token. Raises SettingsError, one line, that never holds it."""
+        collector = self.settings.collector
+        if collector is None:
+            raise SettingsError(f"{self.file}: key collector: is missing; it needs url and token_file")
+        return read_token(self.path(collector.token_file), str(self.file))
+
+    def site(self, token: Secret | None = None) -> Site:
+        """What the probes are told of the place. Without ``token`` they can ask the collector for nothing."""
+        collector = self.settings.collector
+        return Site(
+            school=self.settings.school,
+            stands_on=self.settings.stands_on,
+            collector_url=collector.url.rstrip("/") if collector else None,
+            collector_token=token,
+            collector_ca_file=self.ca_file,
+            state_directory=self.state_directory,
+            proc=self.path(self.settings.kernel.proc),
+            sys=self.path(self.settings.kernel.sys),
+        )
+
+
+def load_settings(file: Path, package: str = PROBES) -> LoadedSettings:
+    """Read and check the agent's settings. Raises SettingsError: one line with file, key, what is allowed."""
+    settings = load(file, AgentSettings)
+    probes = tuple(planned(name, value, str(file), package) for name, value in settings.probes.items())
+    loaded = LoadedSettings(file=file, settings=settings, probes=probes)
+    for key, problem in _problems(loaded):
+        raise SettingsError(f"{file}: key {key}: {problem}")
+    return loaded
+
+
+def read_token(path: Path, file: str) -> Secret:
+    """The one line of a token file, its owner's alone. Raises SettingsError, which never holds the token."""
+    where = f"{file}: key collector.token_file: {path}"
+    try:
+        status = path.stat()
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            mode = stat.S_IMODE(status.st_mode)
+            raise SettingsError(
+                f"{where} has mode {mode:04o}; allowed is 0600, so that others cannot read it"
+            )
+        text = path.read_bytes()[: MAX_TOKEN_BYTES + 1].decode("ascii").strip()
+    except FileNotFoundError:
+        raise SettingsError(f"{where}: no such file") from None
+    except OSError as error:
+        raise SettingsError(f"{where} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        text = ""
+    if not text.isprintable() or " " in text or not 1 <= len(text) <= MAX_TOKEN_BYTES:
+        raise SettingsError(f"{where} must hold one line of 1 to {MAX_TOKEN_BYTES} printable characters")
+    return Secret(text)
+
+
+Problem = tuple[str, str]
+
+
+def _problems(loaded: LoadedSettings) -> Iterator[Problem]:
+    settings = loaded.settings
+    if settings.plan and settings.plan_file:
+        yield "plan_file", "is given beside plan; allowed is one of the two"
+    if loaded.plan_file and not loaded.plan_file.is_file():
+        yield "plan_file", f"{loaded.plan_file}: no such file"
+    if settings.collector:
+        yield from _collector_problems(settings.collector, loaded.ca_file)
+    yield from _range_problems(settings)
+    yield from _probe_problems(loaded)
+    yield from _schedule_problems(settings)
+
+
+def _collector_problems(collector: CollectorSettings, ca_file: Path | None) -> Iterator[Problem]:
+    allowed = "allowed is http:// or https:// with a host, and no user, query or fragment"
+    try:
+        url = urlsplit(collector.url)
+        bad = not url.hostname or url.scheme not in ("http", "https") or url.port == 0
+        bad = bad or bool(url.username or url.password or url.query or url.fragment)
+    except ValueError:
+        bad = True
+    if bad or not collector.url.isascii() or not collector.url.isprintable() or " " in collector.url:
+        yield "collector.url", allowed
+    elif ca_file and url.scheme != "https":
+        yield "collector.ca_file", "is given with an address that is not https://"
+    elif ca_file and not ca_file.is_file():
+        yield "collector.ca_file", f"{ca_file}: no such file"
+
+
+def _range_problems(settings: AgentSettings) -> Iterator[Problem]:
+    spool = settings.spool
+    if spool.max_bytes < MIN_SPOOL_BYTES:
+        yield "spool.max_bytes", "allowed is 256KiB or more"
+    if spool.hold >= spool.flush:
+        yield "spool.hold", "allowed is less than spool.flush"
+    for key, block, name in _POSITIVE:
+        if getattr(getattr(settings, block), name) <= 0:
+            yield key, "allowed is more than 0"
+    if settings.heartbeat.every_min > settings.heartbeat.every_max:
+        yield "heartbeat.every_min", "allowed is at most heartbeat.every_max"
+
+
+_POSITIVE = [
+    (f"{block}.{name}", block, name)
+    for block, members in {
+        "spool": ("max_age", "max_batches", "batch_points", "memory_max_bytes", "set_aside_batches"),
+        "push": ("timeout", "backoff_first", "backoff_max", "refused_pause", "retry_after_max"),
+        "heartbeat": ("every", "every_min", "timeout"),
+        "runner": ("deadline", "report_every"),
+    }.items()
+    for name in members
+]
+
+
+def _probe_problems(loaded: LoadedSettings) -> Iterator[Problem]:
+    for probe in loaded.probes:
+        for name in ("every", "window"):
+            if getattr(probe.settings, name, 1) <= 0:
+                yield f"probes.{probe.name}.{name}", "allowed is more than 0s"
+
+
+def _schedule_problems(settings: AgentSettings) -> Iterator[Problem]:
+    schedule = settings.schedule
+    named: dict[str, tuple[str, ...]] = {
+        "schedule.hours": tuple(schedule.hours),
+        **{f"schedule.mute[{n}].probes": mute.probes for n, mute in enumerate(schedule.mute)},
+    }
+    for key, listed in named.items():
+        for name in listed:
+            if name not in settings.probes:
+                yield key, f"{name} is none of the probes above; allowed: {', '.join(settings.probes)}"
+    try:
+        zone = ZoneInfo(schedule.timezone)
+    except (KeyError, ValueError, OSError):
+        yield (
+            "schedule.timezone",
+            f"{schedule.timezone!r} is no time zone; allowed is a name like Asia/Shanghai",
+        )
+        return
+    for number, mute in enumerate(schedule.mute):
+        if aware(mute.end, zone) <= aware(mute.start, zone):
+            yield f"schedule.mute[{number}].end", "allowed is a time after start"
+
+
+def aware(moment: datetime, zone: ZoneInfo) -> datetime:
+    """A moment written without an offset is the school's local time."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
