@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, MetaData, String, Text
@@ -117,16 +117,19 @@ class RevisionRow(Base):
 
 
 class EvidenceRow(Base):
-    """The best evidence of one kind, subject, direction and day of a school; ``evidence`` is it as JSON."""
+    """One piece of a school's evidence book: ``series`` and ``slot`` name its place, ``evidence`` is JSON.
+
+    A place is overwritten only by what is at least as strong, so that two collectors leave the stronger one.
+    ``written_at`` lets other collectors read what is new.
+    """
 
     __tablename__ = "evidence"
 
     school_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    subject: Mapped[str] = mapped_column(String(255), primary_key=True)
-    direction: Mapped[str] = mapped_column(String(8), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(32), primary_key=True)
-    slot: Mapped[str] = mapped_column(String(32), primary_key=True)
-    day: Mapped[date] = mapped_column(index=True)
+    series: Mapped[str] = mapped_column(String(400), primary_key=True)
+    slot: Mapped[str] = mapped_column(String(100), primary_key=True)
+    strength: Mapped[int] = mapped_column(BigInteger)
+    written_at: Mapped[datetime] = mapped_column(index=True)
     evidence: Mapped[str] = mapped_column(Text)
 
 
@@ -137,7 +140,7 @@ class StandingRow(Base):
 
     school_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     plan: Mapped[str] = mapped_column(String(64), primary_key=True)
-    target: Mapped[str] = mapped_column(String(64), primary_key=True)
+    target: Mapped[str] = mapped_column(String(80), primary_key=True)
     answer: Mapped[str] = mapped_column(String(16))
     since: Mapped[datetime]
     number: Mapped[int] = mapped_column(Integer)
@@ -151,7 +154,7 @@ class TransitionRow(Base):
 
     school_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     plan: Mapped[str] = mapped_column(String(64), primary_key=True)
-    target: Mapped[str] = mapped_column(String(64), primary_key=True)
+    target: Mapped[str] = mapped_column(String(80), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     was: Mapped[str | None] = mapped_column(String(16))
     answer: Mapped[str] = mapped_column(String(16))

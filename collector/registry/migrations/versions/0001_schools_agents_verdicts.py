@@ -90,20 +90,19 @@ def _verdicts() -> None:
     op.create_table(
         "evidence",
         sa.Column("school_id", ID, nullable=False),
-        sa.Column("subject", sa.String(255), nullable=False),
-        sa.Column("direction", sa.String(8), nullable=False),
-        sa.Column("kind", sa.String(32), nullable=False),
-        sa.Column("slot", sa.String(32), nullable=False),
-        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("series", sa.String(400), nullable=False),
+        sa.Column("slot", sa.String(100), nullable=False),
+        sa.Column("strength", sa.BigInteger(), nullable=False),
+        sa.Column("written_at", TIME, nullable=False),
         sa.Column("evidence", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("school_id", "subject", "direction", "kind", "slot", name="pk_evidence"),
+        sa.PrimaryKeyConstraint("school_id", "series", "slot", name="pk_evidence"),
     )
-    op.create_index("ix_evidence_day", "evidence", ["day"])
+    op.create_index("ix_evidence_written_at", "evidence", ["written_at"])
     op.create_table(
         "standings",
         sa.Column("school_id", ID, nullable=False),
         sa.Column("plan", ID, nullable=False),
-        sa.Column("target", ID, nullable=False),
+        sa.Column("target", sa.String(80), nullable=False),
         sa.Column("answer", sa.String(16), nullable=False),
         sa.Column("since", TIME, nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
@@ -113,7 +112,7 @@ def _verdicts() -> None:
         "transitions",
         sa.Column("school_id", ID, nullable=False),
         sa.Column("plan", ID, nullable=False),
-        sa.Column("target", ID, nullable=False),
+        sa.Column("target", sa.String(80), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("was", sa.String(16), nullable=True),
         sa.Column("answer", sa.String(16), nullable=False),

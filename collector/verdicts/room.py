@@ -1,0 +1,194 @@
+"""The verdicts room: points become evidence, evidence verdicts, and changed answers stored transitions."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from collector.registry import Registry
+from collector.verdicts.book import Book
+from collector.verdicts.records import Place, Records, Standing, Transition, place_of
+from config.evidence import Evidence, evidence_of
+from config.judge import Verdict
+from config.plan import Plan
+from config.points import Point
+from config.school import School
+
+log = logging.getLogger(__name__)
+
+JudgeSchool: TypeAlias = Callable[[Plan, School, Sequence[Evidence], datetime], Iterable[Verdict]]
+"""Every verdict of one school under one plan at a time: pure."""
+
+OTHERS_OVERLAP = timedelta(minutes=2)
+"""How far back the evidence of other collectors is read again: their clocks may be that much behind."""
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``rejudge_seconds``: how often a school is judged again though no evidence came, since evidence ages.
+    ``evidence_days``: how long evidence is kept at all; longer than 40 school days with the summer between.
+    """
+
+    rejudge_seconds: float = 300.0
+    evidence_days: int = 180
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A verdict as of now, and since when its answer has been the same."""
+
+    verdict: Verdict
+    since: datetime
+
+
+class VerdictRoom:
+    """The verdicts of every school, safe to share between threads; collectors may share its database."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        plans: Mapping[str, Plan],
+        judge_school: JudgeSchool,
+        zone: ZoneInfo,
+        limits: Limits | None = None,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.plans = plans
+        self.records = Records(registry)
+        self._registry = registry
+        self._judge_school = judge_school
+        self._zone = zone
+        self._limits = limits or Limits()
+        self._now = now
+        self._monotonic = monotonic
+        self._lock = threading.RLock()
+        self._books: dict[str, Book] = {}
+        self._standings: dict[Place, Standing] | None = None
+        self._judged: dict[str, tuple[School, float]] = {}
+        self._read_others_at = now()
+        self._dropped_on = now().date()
+
+    def on_points(self, school_id: str, points: Iterable[Point]) -> None:
+        """Take points that are journalled. When this raises nothing of them is lost: give them again."""
+        school = self._registry.school(school_id)
+        if school is None:
+            return
+        found = [evidence for point in points for evidence in evidence_of(point, school)]
+        if not found:
+            return
+        with self._lock:
+            change = self._book(school_id).add(found)
+            if not change:
+                return
+            try:
+                self.records.write_evidence({school_id: change}, self._now())
+            except BaseException:
+                # what the book takes for written is not: read it anew
+                self._books.pop(school_id, None)
+                raise
+            self._judged.pop(school_id, None)
+
+    def tick(self) -> int:
+        """Judge the schools that are due and store what changed; gives how many answers changed."""
+        with self._lock:
+            self._take_what_others_wrote()
+            self._drop_old_evidence()
+        return sum(self._judge_and_record(school) for school in self._due())
+
+    def of_school(self, school_id: str, plan_id: str | None = None) -> list[Judged]:
+        """A school's verdicts as of now, under one plan or all; empty for a school or plan not known."""
+        school = self._registry.school(school_id)
+        plans = [plan for plan in self.plans.values() if plan_id in (None, plan.id)]
+        if school is None or not plans:
+            return []
+        with self._lock:
+            evidence = self._book(school_id).evidence()
+            standings = self._all_standings()
+        now = self._now()
+        judged = (verdict for plan in plans for verdict in self._judge_school(plan, school, evidence, now))
+        return [Judged(verdict, _since(verdict, standings.get(place_of(verdict)))) for verdict in judged]
+
+    def stood_at(self, plan_id: str, moment: datetime, school_id: str | None = None) -> list[Transition]:
+        """How every target of a plan stood at a moment, by school and target, as it was judged then."""
+        found = self.records.stood_at(plan_id, moment, school_id)
+        return [found[place] for place in sorted(found)]
+
+    def _book(self, school_id: str) -> Book:
+        book = self._books.get(school_id)
+        if book is None:
+            kept = self.records.evidence(school_id).get(school_id, [])
+            book = self._books[school_id] = Book(self._zone, kept)
+        return book
+
+    def _all_standings(self) -> dict[Place, Standing]:
+        if self._standings is None:
+            self._standings = self.records.standings()
+        return self._standings
+
+    def _due(self) -> list[School]:
+        monotonic = self._monotonic()
+        with self._lock:
+            return [school for school in self._registry.schools().values() if self._is_due(school, monotonic)]
+
+    def _is_due(self, school: School, monotonic: float) -> bool:
+        judged, due = self._judged.get(school.id, (None, 0.0))
+        return judged != school or monotonic >= due
+
+    def _judge_and_record(self, school: School) -> int:
+        with self._lock:
+            self._judged[school.id] = (school, self._monotonic() + self._limits.rejudge_seconds)
+            evidence = self._book(school.id).evidence()
+            now = self._now()
+            verdicts = [
+                v for plan in self.plans.values() for v in self._judge_school(plan, school, evidence, now)
+            ]
+            standings = self._all_standings()
+            stood = [(verdict, standings.get(place_of(verdict))) for verdict in verdicts]
+            changed = [
+                (verdict, was) for verdict, was in stood if was is None or was.answer is not verdict.answer
+            ]
+            if not changed:
+                return 0
+            try:
+                standings.update(self.records.record(changed))
+            except BaseException:
+                self._judged.pop(school.id, None)
+                raise
+        for verdict, was in changed:
+            before = was.answer.value if was else "none"
+            log.info(
+                "verdict changed school=%s plan=%s target=%s was=%s is=%s",
+                verdict.school, verdict.plan, verdict.target, before, verdict.answer.value,
+            )  # fmt: skip
+        return len(changed)
+
+    def _take_what_others_wrote(self) -> None:
+        now = self._now()
+        written = self.records.evidence_written_since(self._read_others_at - OTHERS_OVERLAP)
+        for school_id, evidence in written.items():
+            book = self._books.get(school_id)
+            new = [one for one in evidence if book.merge(one)] if book is not None else []
+            if new:
+                self._judged.pop(school_id, None)
+        self._read_others_at = now
+
+    def _drop_old_evidence(self) -> None:
+        now = self._now()
+        if now.date() == self._dropped_on:
+            return
+        oldest = now - timedelta(days=self._limits.evidence_days)
+        for book in self._books.values():
+            book.drop_before(oldest)
+        self.records.drop_evidence_written_before(oldest)
+        self._dropped_on = now.date()
+
+
+def _since(verdict: Verdict, stood: Standing | None) -> datetime:
+    return stood.since if stood is not None and stood.answer is verdict.answer else verdict.at
