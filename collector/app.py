@@ -1,0 +1,103 @@
+"""Puts the rooms together: the only place that knows them all.
+
+To add a room: a field in ``Rooms`` (collector/rooms.py), its making in ``open_rooms``, its routes in ``routes_of``. What
+is opened is pushed on the stack at once, so that it is closed in reverse order, also when a later room fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.routing import BaseRoute
+
+from agent.clock import Clock, SystemClock
+from collector.ingest.answers import Answer, answer_refusal
+from collector.ingest.consumer import Consumer
+from collector.ingest.journal import Journal
+from collector.ingest.liveness import Liveness
+from collector.ingest.service import IngestService
+from collector.ingest.set_aside import SetAside
+from collector.registry import Registry
+from collector.rooms import Rooms
+from collector.settings import CollectorSettings, StoreSettings
+from collector.store.embedded import EmbeddedStore
+from collector.store.upkeep import Retention
+
+
+def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | None = None) -> Rooms:
+    """Open every room; ``stack`` closes them: first who takes in, then who keeps.
+
+    Raises StoreUnavailable, RegistryError or OSError when a room cannot be opened.
+    """
+    clock = clock or SystemClock()
+    data = settings.data
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    registry = Registry.open(f"sqlite:///{data / 'registry.db'}")
+    stack.callback(registry.close)
+    store = _open_store(settings)
+    stack.callback(store.close)
+    journal = Journal(
+        data / "journal",
+        max_bytes=settings.journal.max_bytes,
+        segment_bytes=settings.journal.segment_bytes,
+        reserve_bytes=settings.journal.reserve_bytes,
+    )
+    stack.callback(journal.close)
+    set_aside = SetAside(data / "set_aside.jsonl", settings.ingest.set_aside_bytes)
+    liveness = Liveness(clock)
+    consumer = Consumer(
+        journal, store, set_aside=set_aside, clock=clock, upkeep_every_seconds=settings.store.fold_every
+    )
+    ingest = IngestService(
+        settings, agents=registry, journal=journal, liveness=liveness, set_aside=set_aside, clock=clock
+    )
+    stack.callback(ingest.close)
+    # verdicts: make the room here and «consumer.add_listener(verdicts)»
+    stack.callback(consumer.stop)
+    return Rooms(settings, clock, registry, journal, store, set_aside, liveness, ingest, consumer)
+
+
+def routes_of(rooms: Rooms) -> list[BaseRoute]:
+    """Every route of every room."""
+    return [
+        *rooms.ingest.routes(),
+        # responder: *ticket_routes(rooms),
+        # pages: *collector.web.routes(rooms),
+    ]
+
+
+def make_app(
+    settings: CollectorSettings, clock: Clock | None = None, on_ready: Callable[[Rooms], None] | None = None
+) -> Starlette:
+    """The collector as one ASGI application. Its lifespan opens the rooms and closes them."""
+    return Starlette(
+        lifespan=_lifespan(settings, clock, on_ready), exception_handlers={Answer: answer_refusal}
+    )
+
+
+def _lifespan(
+    settings: CollectorSettings, clock: Clock | None, on_ready: Callable[[Rooms], None] | None
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        with ExitStack() as stack:
+            rooms = await run_in_threadpool(open_rooms, settings, stack, clock)
+            app.router.routes.extend(routes_of(rooms))
+            rooms.consumer.start()
+            if on_ready is not None:
+                on_ready(rooms)
+            yield
+
+    return lifespan
+
+
+def _open_store(settings: CollectorSettings) -> EmbeddedStore:
+    kept: StoreSettings = settings.store
+    return EmbeddedStore(
+        settings.data / "points.db",
+        retention=Retention(kept.raw, kept.five_minutes, kept.hourly, kept.daily),
+        day_offset_seconds=kept.day_offset,
+    )

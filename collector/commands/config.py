@@ -1,0 +1,22 @@
+"""``xiaotong-collector config``: look at settings without running anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from collector.settings import load_settings
+
+
+@click.group("config", help="Look at settings without running anything.")
+def command() -> None:
+    """The group."""
+
+
+@command.command("check", help="Say whether FILE can be used as settings; status 2 when not.")
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Read FILE as ``serve`` would."""
+    load_settings(file)
+    click.echo(f"{file}: well")

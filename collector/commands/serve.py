@@ -1,0 +1,46 @@
+"""``xiaotong-collector serve``: run the collector."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+import msgspec
+
+from collector.settings import load_settings
+from config.cli import fail
+
+
+@click.command("serve", help="Run the collector until SIGTERM or Ctrl-C.")
+@click.option(
+    "--config",
+    "config_file",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The settings, a YAML file.",
+)
+@click.option(
+    "--port",
+    envvar="PORT",
+    type=click.IntRange(0, 65535),
+    help="Instead of listen.port; also the environment's PORT.",
+)
+def command(config_file: Path, port: int | None) -> None:
+    """Run until told to stop; 2 when the settings or the port cannot be used."""
+    from collector.app import make_app
+    from collector.server import listen, serve
+
+    settings = load_settings(config_file)
+    if port is not None:
+        settings = msgspec.structs.replace(
+            settings, listen=msgspec.structs.replace(settings.listen, port=port)
+        )
+    logging.basicConfig(
+        level=logging.INFO, format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
+    )
+    with listen(settings.listen) as server_socket:
+        host, bound_port = server_socket.getsockname()[:2]
+        logging.getLogger(__name__).info("listening host=%s port=%d", host, bound_port)
+        if not serve(make_app(settings), settings.listen, server_socket):
+            fail("the collector could not start; the log says why")

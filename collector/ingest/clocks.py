@@ -1,0 +1,100 @@
+"""What an agent's clocks were worth: true time is told by its monotonic clock, never by its wall clock.
+
+Source: ARCHITECTURE.md, «Wire». An anchor is the collector's time when a boot's monotonic clock stood at 0.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import msgspec
+
+TOLERANCE_NS = 2 * 10**9
+MAX_BOOTS = 20_000
+
+
+class HeaderError(ValueError):
+    """A header that is there and cannot be read."""
+
+
+class Clocks(msgspec.Struct, frozen=True):
+    """Both clocks of a host at one moment."""
+
+    boot_id: str
+    wall_ns: int
+    monotonic_ns: int
+
+
+class PushHeaders(msgspec.Struct, frozen=True):
+    """What our agent says about a batch beside the lines."""
+
+    sequence: int | None = None
+    spool_id: str = ""
+    sent: Clocks | None = None
+    recorded: Clocks | None = None
+
+
+class ClockBook:
+    """Remembers, for each boot of each agent, where its monotonic clock stands in the collector's time."""
+
+    def __init__(self) -> None:
+        self._anchors: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def learn(self, agent_id: str, sent: Clocks, received_ns: int) -> None:
+        """Take the clocks that a push or a heartbeat brought."""
+        key = (agent_id, sent.boot_id)
+        with self._lock:
+            self._anchors[key] = received_ns - sent.monotonic_ns
+            self._anchors.move_to_end(key)
+            while len(self._anchors) > MAX_BOOTS:
+                self._anchors.popitem(last=False)
+
+    def correction_ns(self, agent_id: str, recorded: Clocks | None) -> int:
+        """What to add to the times of a batch; 0 within the tolerance, and for a boot never heard of."""
+        if recorded is None:
+            return 0
+        with self._lock:
+            anchor = self._anchors.get((agent_id, recorded.boot_id))
+        if anchor is None:
+            return 0
+        difference = anchor + recorded.monotonic_ns - recorded.wall_ns
+        return difference if abs(difference) > TOLERANCE_NS else 0
+
+
+def read_headers(headers: Mapping[str, str]) -> PushHeaders:
+    """The X-Xiaotong headers of a request. Raises HeaderError."""
+    sequence = _integer(headers, "x-xiaotong-sequence")
+    return PushHeaders(
+        sequence=sequence,
+        spool_id=_text(headers, "x-xiaotong-spool-id") or "",
+        sent=_clocks(headers, "x-xiaotong-"),
+        recorded=_clocks(headers, "x-xiaotong-recorded-"),
+    )
+
+
+def _clocks(headers: Mapping[str, str], prefix: str) -> Clocks | None:
+    boot_id = _text(headers, f"{prefix}boot-id")
+    wall_ns = _integer(headers, f"{prefix}wall-ns")
+    monotonic_ns = _integer(headers, f"{prefix}monotonic-ns")
+    if not boot_id or wall_ns is None or monotonic_ns is None:
+        return None
+    return Clocks(boot_id, wall_ns, monotonic_ns)
+
+
+def _text(headers: Mapping[str, str], name: str) -> str | None:
+    value = headers.get(name)
+    if value is not None and not (0 < len(value) <= 64 and value.isascii() and value.isprintable()):
+        raise HeaderError(f"{name}: 1 to 64 printable ASCII characters are allowed")
+    return value
+
+
+def _integer(headers: Mapping[str, str], name: str) -> int | None:
+    value = headers.get(name)
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdecimal() and len(value) <= 19):
+        raise HeaderError(f"{name}: a whole number of at most 19 digits is allowed")
+    return int(value)

@@ -1,0 +1,162 @@
+"""Carries batches from the journal to the store and to those who listen."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from agent.clock import Clock
+from collector.batch import Batch, decode_batch
+from collector.ingest.journal import Journal
+from collector.ingest.set_aside import Reason, Refused, SetAside
+from collector.store.interface import Store, StoreUnavailable
+from config.points import Point
+
+log = logging.getLogger(__name__)
+
+GROUP_BYTES = 4 * 1024 * 1024
+WAIT_SECONDS = 0.5
+LISTENER_ATTEMPTS = 3
+LISTENER_WAIT_SECONDS = 0.5
+MAX_BACKOFF_SECONDS = 30.0
+
+
+class Listener(Protocol):
+    """One who hears of every point after it was stored, at least once, from the consumer's thread."""
+
+    def on_points(self, school_id: str, points: Sequence[Point]) -> None:
+        """Points of one school. Must return soon. When it raises it is told again, a few times; then the points go on."""
+        ...
+
+
+class ConsumerCounts(msgspec.Struct):
+    """Since the collector started."""
+
+    points: int = 0
+    batches: int = 0
+    unreadable: int = 0
+    store_failures: int = 0
+
+
+class Consumer:
+    """One thread: journal → store → listeners, and the store's upkeep between."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: Store,
+        *,
+        set_aside: SetAside,
+        clock: Clock,
+        upkeep_every_seconds: float,
+    ) -> None:
+        self.counts = ConsumerCounts()
+        self._journal = journal
+        self._store = store
+        self._set_aside = set_aside
+        self._clock = clock
+        self._upkeep_every_seconds = upkeep_every_seconds
+        self._listeners: list[Listener] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="consumer", daemon=True)
+        self._upkeep_due = 0.0
+        self._in_round = False
+
+    def add_listener(self, listener: Listener) -> None:
+        """Tell ``listener`` of every point from now on. Call it before ``start``."""
+        self._listeners.append(listener)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the group at hand, then end. What is left is in the journal. Idempotent."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            bodies = self._journal.read(GROUP_BYTES, 0 if self._in_round else WAIT_SECONDS)
+            batches = [batch for batch in map(self._decoded, bodies) if batch is not None]
+            if batches and not self._stored(batches):
+                return
+            self._tell(batches)
+            self._journal.taken()
+            self._upkeep()
+
+    def _decoded(self, body: bytes) -> Batch | None:
+        try:
+            return decode_batch(body)
+        except msgspec.DecodeError as error:
+            self.counts.unreadable += 1
+            log.warning("batch unreadable bytes=%d reason=%s", len(body), error)
+            return None
+
+    def _stored(self, batches: list[Batch]) -> bool:
+        """Write until the store takes it. False when the collector stops first."""
+        backoff = 0.5
+        while True:
+            try:
+                self._write(batches)
+            except StoreUnavailable as error:
+                self.counts.store_failures += 1
+                log.warning("store unavailable retry_seconds=%.1f reason=%s", backoff, error)
+            else:
+                return True
+            if self._stop.wait(backoff):
+                return False
+            backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
+
+    def _write(self, batches: list[Batch]) -> None:
+        """Write a group; a batch that the store can never take is set aside, the others land."""
+        try:
+            self._store.write(batches)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if len(batches) > 1:
+                for batch in batches:
+                    self._write([batch])
+                return
+            log.exception("batch set aside agent=%s points=%d", batches[0].agent_id, len(batches[0].rows))
+            refused = [Refused(0, Reason.STORE, str(error), str(point)) for point in batches[0].points()]
+            self._set_aside.put(batches[0].agent_id, refused)
+
+    def _tell(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            points = list(batch.points()) if self._listeners else []
+            self.counts.batches += 1
+            self.counts.points += len(batch.rows)
+            for listener in self._listeners if points else ():
+                self._tell_one(listener, batch.school_id, points)
+
+    def _tell_one(self, listener: Listener, school_id: str, points: Sequence[Point]) -> None:
+        """Tell again what a listener could not take, a few times: its database may be busy for a moment."""
+        for attempt in range(1, LISTENER_ATTEMPTS + 1):
+            try:
+                listener.on_points(school_id, points)
+            except Exception:
+                log.exception("listener failed listener=%s attempt=%d", type(listener).__name__, attempt)
+                self._stop.wait(LISTENER_WAIT_SECONDS)
+            else:
+                return
+
+    def _upkeep(self) -> None:
+        """One step when a round is due, so that new points never wait long."""
+        if time.monotonic() < self._upkeep_due:
+            return
+        try:
+            self._in_round = self._store.maintain(self._clock.wall_ns())
+        except StoreUnavailable as error:
+            self.counts.store_failures += 1
+            log.warning("upkeep put off reason=%s", error)
+            self._in_round = False
+        if not self._in_round:
+            self._upkeep_due = time.monotonic() + self._upkeep_every_seconds

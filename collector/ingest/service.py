@@ -1,0 +1,233 @@
+"""The routes of ingest: writes of InfluxDB v2 and 1.x, heartbeats, ping and health."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+import collector
+from agent.clock import Clock
+from collector.batch import encode_batch
+from collector.ingest.answers import Answer
+from collector.ingest.bodies import Receiving, decode
+from collector.ingest.clocks import ClockBook, Clocks, HeaderError, PushHeaders, read_headers
+from collector.ingest.credentials import identify
+from collector.ingest.intake import AgentIdentity, Agents, Intake, Window
+from collector.ingest.journal import Journal, JournalFull
+from collector.ingest.line_protocol import PRECISIONS
+from collector.ingest.liveness import Heartbeat, Liveness
+from collector.ingest.sequences import BatchKey
+from collector.ingest.set_aside import Refused, SetAside
+from collector.settings import CollectorSettings
+from config.measurements import Declared, schema
+
+log = logging.getLogger(__name__)
+
+PARSERS = 2
+"""Threads that decode and parse; it is also how many decoded bodies are held at one time."""
+MAX_HEARTBEAT_BYTES = 4096
+V2_PRECISIONS = ("ns", "us", "ms", "s")
+
+
+class IngestCounts(msgspec.Struct):
+    """Since the collector started."""
+
+    points: int = 0
+    batches: int = 0
+    repeated_batches: int = 0
+    corrected_batches: int = 0
+
+
+class _Write(NamedTuple):
+    """One write request, its body received."""
+
+    identity: AgentIdentity
+    headers: PushHeaders
+    body: bytes
+    encoding: str
+    precision: str
+    others: bool
+    received_ns: int
+
+
+class IngestService:
+    """Takes what agents push: authenticates, bounds, validates, journals, then acknowledges."""
+
+    def __init__(
+        self,
+        settings: CollectorSettings,
+        *,
+        agents: Agents,
+        journal: Journal,
+        liveness: Liveness,
+        set_aside: SetAside,
+        clock: Clock,
+    ) -> None:
+        self.counts = IngestCounts()
+        self.clocks = ClockBook()
+        self.intake = Intake(Declared(schema()), settings.ingest.max_series_per_agent)
+        self._settings = settings
+        self._agents = agents
+        self._journal = journal
+        self._liveness = liveness
+        self._set_aside = set_aside
+        self._clock = clock
+        self._parsers = ThreadPoolExecutor(PARSERS, thread_name_prefix="ingest")
+        self._receiving = Receiving(
+            max_body_bytes=settings.ingest.max_body_bytes,
+            max_bytes_in_flight=settings.ingest.max_bytes_in_flight,
+            max_requests_per_agent=settings.ingest.max_requests_per_agent,
+            deadline_seconds=settings.ingest.body_deadline,
+            retry_after_seconds=settings.ingest.retry_after,
+        )
+
+    def routes(self) -> list[BaseRoute]:
+        """What ingest serves."""
+        return [
+            Route("/api/v2/write", self._write_v2, methods=["POST"]),
+            Route("/write", self._write_v1, methods=["POST"]),
+            Route("/api/v1/heartbeat", self._heartbeat, methods=["POST"]),
+            Route("/ping", _ping, methods=["GET"]),
+            Route("/health", self._health, methods=["GET"]),
+        ]
+
+    def close(self) -> None:
+        """Wait for the bodies that are being parsed."""
+        self._parsers.shutdown(wait=True)
+
+    async def _write_v2(self, request: Request) -> Response:
+        identity = identify(request, self._agents)
+        precision = request.query_params.get("precision", "ns")
+        if precision not in V2_PRECISIONS:
+            raise Answer(
+                400, "invalid", f"precision {precision[:10]!r}: {', '.join(V2_PRECISIONS)} are allowed"
+            )
+        if request.query_params.get("org", request.query_params.get("orgID")) != self._settings.org:
+            raise Answer(404, "not found", f"organization not found; org={self._settings.org} is allowed")
+        return await self._write(request, identity, precision, request.query_params.get("bucket", ""))
+
+    async def _write_v1(self, request: Request) -> Response:
+        identity = identify(request, self._agents, in_query=True)
+        precision = request.query_params.get("precision", "n")
+        if precision not in PRECISIONS:
+            raise Answer(400, "invalid", f"precision {precision[:10]!r}: n, u, ms, s, m, h are allowed")
+        bucket = request.query_params.get("db", "").partition("/")[0]
+        return await self._write(request, identity, precision, bucket)
+
+    async def _write(
+        self, request: Request, identity: AgentIdentity, precision: str, bucket: str
+    ) -> Response:
+        others = self._bucket_of_others(bucket, identity)
+        try:
+            headers = read_headers(request.headers)
+        except HeaderError as error:
+            raise Answer(400, "invalid", str(error)) from None
+        receiving = self._receiving
+        with receiving.turn(identity.agent_id), receiving.room(receiving.expected_bytes(request)):
+            body = await receiving.body(request)
+            encoding = request.headers.get("content-encoding", "").strip().lower()
+            now_ns = self._clock.wall_ns()
+            write = _Write(identity, headers, body, encoding, precision, others, now_ns)
+            return await self._take(write)
+
+    def _bucket_of_others(self, bucket: str, identity: AgentIdentity) -> bool:
+        if bucket == self._settings.bucket:
+            return False
+        if bucket != self._settings.others_bucket:
+            raise Answer(404, "not found", f"bucket {bucket[:40]!r} not found")
+        if not identity.may_write_others:
+            raise Answer(403, "forbidden", f"this token may not write to bucket {bucket}")
+        return True
+
+    async def _take(self, write: _Write) -> Response:
+        loop = asyncio.get_running_loop()
+        identity, headers = write.identity, write.headers
+        if headers.sent is not None:
+            self.clocks.learn(identity.agent_id, headers.sent, write.received_ns)
+        self._liveness.pushed(identity.agent_id, identity.school_id)
+        body, points, refused, moved_ns = await loop.run_in_executor(self._parsers, self._read, write)
+        fresh = True
+        if points or headers.sequence is not None:
+            fresh = await self._keep(write, body)
+        self._count(points, fresh, moved_ns)
+        if fresh and refused:
+            await loop.run_in_executor(self._parsers, self._set_aside.put, identity.agent_id, refused)
+        return _answer(refused, of_our_agent=headers.sequence is not None)
+
+    def _read(self, write: _Write) -> tuple[bytes, int, list[Refused], int]:
+        """Decode and parse one body, in a thread: the batch to journal, its points, what was refused."""
+        limits = self._settings.ingest
+        moved_ns = self.clocks.correction_ns(write.identity.agent_id, write.headers.recorded)
+        batch, refused = self.intake.batch(
+            decode(write.body, write.encoding, limits.max_decoded_bytes),
+            write.identity,
+            precision=write.precision,
+            others=write.others,
+            received_ns=write.received_ns,
+            moved_ns=moved_ns,
+            window=Window(
+                write.received_ns - round(limits.spool_limit * 1e9),
+                write.received_ns + round(limits.future_limit * 1e9),
+            ),
+        )
+        return encode_batch(batch), len(batch.rows), refused, moved_ns
+
+    async def _keep(self, write: _Write, body: bytes) -> bool:
+        """Wait until the batch is on disk. False when it was there already. Raises Answer 503."""
+        sequence = write.headers.sequence
+        key = (
+            None if sequence is None else BatchKey(write.identity.agent_id, write.headers.spool_id, sequence)
+        )
+        try:
+            return await asyncio.wrap_future(self._journal.append(key, body))
+        except JournalFull as error:
+            raise Answer(503, "unavailable", str(error), self._settings.ingest.retry_after) from None
+
+    def _count(self, points: int, fresh: bool, moved_ns: int) -> None:
+        if not fresh:
+            self.counts.repeated_batches += 1
+            return
+        self.counts.batches += 1
+        self.counts.points += points
+        self.counts.corrected_batches += moved_ns != 0
+
+    async def _heartbeat(self, request: Request) -> Response:
+        identity = identify(request, self._agents)
+        receiving = self._receiving
+        with receiving.turn(identity.agent_id), receiving.room(MAX_HEARTBEAT_BYTES):
+            body = await receiving.body(request)
+        try:
+            beat = msgspec.json.decode(body[: MAX_HEARTBEAT_BYTES + 1], type=Heartbeat)
+        except msgspec.DecodeError as error:
+            raise Answer(400, "invalid", f"heartbeat: {error}") from None
+        sent = Clocks(beat.boot_id[:64], beat.wall_ns, beat.monotonic_ns)
+        self.clocks.learn(identity.agent_id, sent, self._clock.wall_ns())
+        self._liveness.heartbeat(identity.agent_id, identity.school_id, beat)
+        return JSONResponse({"heartbeat_seconds": round(float(self._settings.heartbeat), 3)})
+
+    async def _health(self, _: Request) -> Response:
+        return JSONResponse(
+            {"name": "xiaotong", "status": "pass", "message": "ready", "version": collector.__version__}
+        )
+
+
+def _answer(refused: list[Refused], *, of_our_agent: bool) -> Response:
+    """Our agents go on and are told how many points were set aside; others get InfluxDB's partial write."""
+    if not refused:
+        return Response(status_code=204)
+    if of_our_agent:
+        return Response(status_code=204, headers={"X-Xiaotong-Set-Aside": str(len(refused))})
+    first = refused[0]
+    message = f"partial write: line {first.number}: {first.detail}; dropped={len(refused)}"
+    raise Answer(400, "invalid", message, line=first.number)
+
+
+async def _ping(_: Request) -> Response:
+    return Response(status_code=204, headers={"X-Influxdb-Version": "xiaotong", "X-Influxdb-Build": "OSS"})

@@ -1,0 +1,30 @@
+"""The rooms of one collector, as the routes and services of each see the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.clock import Clock
+from collector.ingest.consumer import Consumer
+from collector.ingest.journal import Journal
+from collector.ingest.liveness import Liveness
+from collector.ingest.service import IngestService
+from collector.ingest.set_aside import SetAside
+from collector.registry import Registry
+from collector.settings import CollectorSettings
+from collector.store.interface import Store
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """What a room may look into. A room that comes later adds one line here and one in ``open_rooms``."""
+
+    settings: CollectorSettings
+    clock: Clock
+    registry: Registry
+    journal: Journal
+    store: Store
+    set_aside: SetAside
+    liveness: Liveness
+    ingest: IngestService
+    consumer: Consumer

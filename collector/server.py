@@ -1,0 +1,75 @@
+"""Serves the collector on one port until it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from collector.connections import Connections, bounded_protocol
+from collector.settings import Listen
+from config.settings import SettingsError
+
+GRACE_SECONDS = 2
+"""For the requests that run when the collector is told to stop; with the closing of the rooms under 5 s."""
+BACKLOG = 1024
+
+
+def listen(settings: Listen) -> socket.socket:
+    """Bind the port. Raises SettingsError, one line that names the port and the settings."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    server = socket.socket(family, socket.SOCK_STREAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        server.bind((settings.host, settings.port))
+        server.listen(BACKLOG)
+    except OSError as error:
+        server.close()
+        raise SettingsError(
+            f"port {settings.port} on {settings.host} cannot be used: {error.strerror}; "
+            "set another in PORT or in listen.port"
+        ) from None
+    server.set_inheritable(False)
+    return server
+
+
+def make_server(app: Starlette, limits: Listen) -> uvicorn.Server:
+    """A server for ``app``; run it with the socket from ``listen``."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=bounded_protocol(Connections(limits)),
+            loop="uvloop",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,  # 1.x clients put the token into the query
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_keep_alive=75,
+            backlog=BACKLOG,
+        )
+    )
+
+
+def serve(app: Starlette, limits: Listen, server_socket: socket.socket) -> bool:
+    """Serve until SIGTERM or SIGINT. False when the application could not start."""
+    server = make_server(app, limits)
+    with _signals_end_quietly():
+        server.run(sockets=[server_socket])
+    return server.started
+
+
+@contextlib.contextmanager
+def _signals_end_quietly() -> Iterator[None]:
+    """uvicorn raises the signal that stopped it again for the handler before it: that one does nothing."""
+    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,156 @@
+"""The settings of the collector: one YAML file, read strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from config.settings import SettingsError, load
+from config.units import Bytes, Seconds
+
+MIB = 1024 * 1024
+DAY_SECONDS = 86400
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where pages, API and ingest are served. Port 0 lets the system choose one."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    max_connections: Count = 1024
+    max_connections_per_address: Count = 256
+    header_deadline: Seconds = Seconds(10)
+    """A connection that has not sent its whole request head by then is closed."""
+
+
+class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds of what agents may send."""
+
+    max_body_bytes: Bytes = Bytes(4 * MIB)
+    """Of a body as sent, compressed or not."""
+    max_decoded_bytes: Bytes = Bytes(16 * MIB)
+    max_bytes_in_flight: Bytes = Bytes(64 * MIB)
+    """Of all bodies that are being received at one time."""
+    max_requests_per_agent: Count = 8
+    """At one time; more get 429."""
+    body_deadline: Seconds = Seconds(30)
+    max_series_per_agent: Count = 5000
+    spool_limit: Seconds = Seconds(3 * DAY_SECONDS)
+    """Points older than this are set aside: no agent keeps them longer."""
+    future_limit: Seconds = Seconds(600)
+    set_aside_bytes: Bytes = Bytes(4 * MIB)
+    """Of the file of points set aside; one older file is kept beside it."""
+    retry_after: Seconds = Seconds(5)
+    """What an answer of 429 or 503 asks the agent to wait."""
+
+
+class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds of the journal."""
+
+    max_bytes: Bytes = Bytes(1024 * MIB)
+    segment_bytes: Bytes = Bytes(16 * MIB)
+    reserve_bytes: Bytes = Bytes(64 * MIB)
+    """With less than this free on the disk nothing is acknowledged."""
+
+
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The store and how long it keeps what."""
+
+    engine: Literal["embedded"] = "embedded"
+    raw: Seconds = Seconds(7 * DAY_SECONDS)
+    five_minutes: Seconds = Seconds(90 * DAY_SECONDS)
+    hourly: Seconds = Seconds(400 * DAY_SECONDS)
+    daily: Seconds = Seconds(3650 * DAY_SECONDS)
+    day_offset: Seconds = Seconds(8 * 3600)
+    """A stored day begins this long before 00:00 UTC: 8h is midnight in China."""
+    fold_every: Seconds = Seconds(5)
+    """How often windows are made from the points that came meanwhile."""
+
+
+class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The database of schools, agents and verdicts."""
+
+    url: str = ""
+    """Of SQLAlchemy, SQLite or PostgreSQL; empty is the SQLite file registry.db in the data directory."""
+    refresh: Seconds = Seconds(1)
+    """What another process adds or revokes holds after that."""
+
+
+class VerdictSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is judged, by which calendar, and how often."""
+
+    plans: tuple[str, ...] = ()
+    """Ids of the plans that come with the program, or files; none are all that are in force."""
+    calendar: str = ""
+    """A calendar file; empty is China's public holidays without terms."""
+    rejudge: Seconds = Seconds(300)
+    """How often a school is judged again though nothing new came: evidence ages."""
+    evidence: Seconds = Seconds(180 * DAY_SECONDS)
+    """How long evidence is kept at all: longer than 40 school days with the summer between them."""
+
+
+class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything of one collector. ``data_directory`` is taken from the working directory."""
+
+    data_directory: str
+    org: str = "xiaotong"
+    bucket: str = "raw"
+    others_bucket: str = "others"
+    heartbeat: Seconds = Seconds(5)
+    listen: Listen = Listen()
+    ingest: Ingest = Ingest()
+    journal: JournalSettings = JournalSettings()
+    store: StoreSettings = StoreSettings()
+    registry: RegistrySettings = RegistrySettings()
+    verdicts: VerdictSettings = VerdictSettings()
+
+    @property
+    def registry_url(self) -> str:
+        """The URL of the registry's database."""
+        return self.registry.url or f"sqlite:///{self.data.absolute() / 'registry.db'}"
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return Path(self.data_directory)
+
+
+def load_settings(path: Path) -> CollectorSettings:
+    """Read and check settings. Raises SettingsError, one line: file, key, what is allowed."""
+    settings = load(path, CollectorSettings)
+    for wrong in _contradictions(settings):
+        raise SettingsError(f"{path}: {wrong}")
+    return settings
+
+
+def _contradictions(settings: CollectorSettings) -> list[str]:
+    store, ingest, journal = settings.store, settings.ingest, settings.journal
+    checks = [
+        (not settings.data_directory, "key data_directory: is empty"),
+        (
+            store.raw < ingest.spool_limit + DAY_SECONDS,
+            "key store.raw: at least ingest.spool_limit and one day is allowed, or late points lose their windows",
+        ),
+        (store.five_minutes < store.raw, "key store.five_minutes: at least store.raw is allowed"),
+        (store.hourly < store.five_minutes, "key store.hourly: at least store.five_minutes is allowed"),
+        (store.daily < store.hourly, "key store.daily: at least store.hourly is allowed"),
+        (
+            journal.max_bytes < 2 * journal.segment_bytes,
+            "key journal.max_bytes: at least twice journal.segment_bytes is allowed",
+        ),
+        (
+            journal.segment_bytes < ingest.max_decoded_bytes / 4,
+            "key journal.segment_bytes: at least a quarter of ingest.max_decoded_bytes is allowed",
+        ),
+        (
+            settings.bucket == settings.others_bucket,
+            "key others_bucket: another name than bucket is allowed",
+        ),
+        (store.day_offset >= DAY_SECONDS, "key store.day_offset: less than 24h is allowed"),
+    ]
+    return [text for wrong, text in checks if wrong]

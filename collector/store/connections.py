@@ -1,0 +1,67 @@
+"""Connections to the embedded store's file: one that writes, some that read."""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from collector.store.interface import StoreUnavailable
+
+BUSY_SECONDS = 10.0
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """The one connection that writes: WAL, synced at each commit. Raises StoreUnavailable."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        connection = _connect(path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA temp_store = MEMORY")
+    except (sqlite3.Error, OSError) as error:
+        raise StoreUnavailable(f"{path}: {error}") from None
+    path.chmod(0o600)
+    return connection
+
+
+class Readers:
+    """A bounded pool of connections that cannot write. Safe to use from any thread."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._free: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        self._count = count
+        for _ in range(count):
+            connection = _connect(path)
+            connection.execute("PRAGMA query_only = ON")
+            self._free.put(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection in a transaction of its own: one consistent view. Raises StoreUnavailable."""
+        try:
+            connection = self._free.get(timeout=BUSY_SECONDS)
+        except queue.Empty:
+            raise StoreUnavailable("too many queries at one time") from None
+        try:
+            connection.execute("BEGIN")
+            yield connection
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(str(error)) from None
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._free.put(connection)
+
+    def close(self) -> None:
+        """Close every connection, waiting for the queries that run."""
+        for _ in range(self._count):
+            self._free.get(timeout=BUSY_SECONDS).close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
+    )
