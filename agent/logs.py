@@ -13,8 +13,8 @@ _LINE = "time=%(asctime)s.%(msecs)03dZ level=%(levelname)s logger=%(name)s msg=%
 
 
 class RepeatFilter(logging.Filter):
-    """Lets a message pass once each ``seconds`` for each place and first argument that it comes from; the next
-    one that passes says how many did not.
+    """Lets a message pass once each ``seconds`` for each place and first argument that it comes from; the
+    next one that passes says how many did not.
     """
 
     def __init__(self, seconds: float) -> None:

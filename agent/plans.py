@@ -14,7 +14,8 @@ def plan_of(loaded: LoadedSettings) -> Plan:
     plans = shipped_plans()
     plan = plans.get(loaded.plan_id or "")
     if plan is None:
+        allowed = ", ".join(sorted(plans))
         raise SettingsError(
-            f"{loaded.file}: key plan: {loaded.plan_id} is no shipped plan; allowed: {', '.join(sorted(plans))}"
+            f"{loaded.file}: key plan: {loaded.plan_id} is no shipped plan; allowed: {allowed}"
         )
     return plan

@@ -15,7 +15,7 @@ from agent.probe import NoData, Probe, ProbeFailed, Run, Site
 from agent.push import Push
 from agent.runner import Job, Reporter, Runner
 from agent.schedule import Calendar, Permission, Schedule
-from agent.settings import Hours, LoadedSettings, Secret
+from agent.settings import Hours, LoadedSettings
 from agent.spool import Spool
 from agent.vitals import Vitals
 from config.calendar import default_calendar
@@ -159,7 +159,9 @@ def job_of(planned: PlannedProbe, site: Site, deadline_seconds: float) -> Job:
 
 def hours_of(loaded: LoadedSettings) -> dict[str, Hours]:
     """The hours of each probe: the schedule's, else those that the probe asks for itself (``HOURS``)."""
-    asked = {planned.name: getattr(planned.module, "HOURS", "always") for planned in loaded.probes}
+    asked: dict[str, Hours] = {
+        planned.name: getattr(planned.module, "HOURS", "always") for planned in loaded.probes
+    }
     return {**asked, **loaded.settings.schedule.hours}
 
 

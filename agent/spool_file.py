@@ -1,10 +1,10 @@
 """The spool's file: batches as rows of one SQLite database, each with a checksum of its own.
 
-``journal_mode=WAL`` with ``synchronous=FULL``: one sync of the write-ahead log for each commit, so that what
-was committed survives a power cut. ``NORMAL`` would sync only at checkpoints, and a power cut would take
-every batch since the last one. The price is small because a commit holds all batches of one flush interval,
-and because a batch that the collector takes at once is never written. Exclusive locking keeps a second agent out
-and needs no shared-memory file.
+``journal_mode=WAL`` with ``synchronous=FULL``: one sync of the write-ahead log for each commit, so that
+what was committed survives a power cut. ``NORMAL`` would sync only at checkpoints, and a power cut would
+take every batch since the last one. The price is small because a commit holds all batches of one flush
+interval, and because a batch that the collector takes at once is never written. Exclusive locking keeps a
+second agent out and needs no shared-memory file.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Vitals:
 
 
 def bytes_written(path: Path = SELF_IO) -> int | None:
-    """Bytes this process had written to storage (proc(5), ``write_bytes``); None where the kernel does not say."""
+    """Bytes this process had written to storage (``write_bytes`` of proc(5)); None where it is not told."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except OSError:
