@@ -146,7 +146,7 @@ class Interfaces:
     def _track(self, name: str) -> InterfaceTrack:
         track = self._tracks.get(name)
         if track is None:
-            track = self._tracks[name] = InterfaceTrack(self._settings.sample, _COUNTER_BITS)
+            track = self._tracks[name] = InterfaceTrack(float(self._settings.sample), _COUNTER_BITS)
             self._look_at(name, track)
             self._start_ipv6(name)
         return track
