@@ -1,0 +1,148 @@
+"""Checks the lab against tools that no one here wrote: rates by iperf3, delays and losses by fping."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from typing import Any
+
+import msgspec
+from rich.table import Table
+
+from config.units import Seconds, format_rate, parse_rate
+from tests.lab import addresses, links, programs
+from tests.lab.county import BuiltCounty, BuiltLine
+from tests.lab.description import County, Line, School
+from tests.lab.netns import Lab, Namespace
+
+RATE_TOLERANCE = 0.02
+DELAY_TOLERANCE_SECONDS = 0.001
+IPERF_PORT = 5201
+STRAY_PACKETS = 2  # the kernels' own (neighbour discovery) may be lost beside those of fping
+_IPV4_TCP_HEADERS_BYTES = 40 + 12  # with the timestamps option
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One thing that was set, and what the other tool found of it."""
+
+    line: str
+    what: str
+    was_set: str
+    found: str
+    right: bool
+
+
+def _line(id: str, down: str | None = None, up: str | None = None, **more: Any) -> Line:  # noqa: A002
+    return Line(id=id, carrier=id, rate_down=down and parse_rate(down), rate_up=up and parse_rate(up), **more)
+
+
+COUNTY = County(
+    schools=(
+        School(
+            id="cal",
+            agent="none",
+            lines=(
+                _line("slow", "20M", "10M"),
+                _line("mid", "100M", "100M"),
+                _line("fast", "500M", "300M"),
+                _line("far", "50M", "50M", delay=Seconds(0.015), port=parse_rate("1G")),
+                _line("lossy", delay=Seconds(0.003), loss=0.02),
+                _line("small", mtu=1400),
+            ),
+        ),
+    )
+)
+
+
+def calibrate(lab: Lab, seconds: int = 1) -> list[Row]:
+    """Build a county of one school with six lines and measure each; one row for each thing that was set."""
+    county = BuiltCounty(lab, COUNTY)
+    terminal = county.schools["cal"].terminals[0]
+    server = lab.start(county.centre, ["iperf3", "-s", "-p", str(IPERF_PORT)], log="iperf3")
+    programs.wait_for_port(county.centre, addresses.CENTRE[0], IPERF_PORT, server)
+    rows: list[Row] = []
+    for line in county.schools["cal"].lines:
+        far = addresses.centre_on(line.carrier_number)[0]
+        rows += _rates(line, terminal, far, seconds)
+        rows += _delay_and_loss(line, terminal, far)
+        rows += [_wire(report) for report in line.verify_wire()]
+    return rows
+
+
+def table(rows: list[Row]) -> Table:
+    """The rows for people."""
+    shown = Table(title="the lab against iperf3 and fping")
+    for column in ("line", "what", "set", "found", ""):
+        shown.add_column(column)
+    for row in rows:
+        shown.add_row(row.line, row.what, row.was_set, row.found, "ok" if row.right else "[red]off[/red]")
+    return shown
+
+
+def _rates(line: BuiltLine, terminal: Namespace, far: str, seconds: int) -> list[Row]:
+    rows = []
+    for way, rate in (("down", line.line.rate_down), ("up", line.line.rate_up)):
+        if rate is None:
+            continue
+        found = _iperf_ip_rate(terminal, far, way, seconds)
+        right = abs(found / rate - 1) <= RATE_TOLERANCE
+        rows.append(Row(line.name, f"rate {way}", format_rate(rate), format_rate(found), right))
+    return rows
+
+
+def _iperf_ip_rate(terminal: Namespace, far: str, way: str, seconds: int) -> float:
+    """What the receiver got, with the IP and TCP headers added that iperf3 does not count."""
+    argv = ["iperf3", "-J", "-c", far, "-p", str(IPERF_PORT), "-t", str(seconds), "-O", "1"]
+    said = json.loads(terminal.run(*argv, *(["-R"] if way == "down" else [])))
+    payload = int(said["start"]["tcp_mss_default"])
+    packet = payload + _IPV4_TCP_HEADERS_BYTES
+    return float(said["end"]["sum_received"]["bits_per_second"]) * packet / payload
+
+
+def _delay_and_loss(line: BuiltLine, terminal: Namespace, far: str) -> list[Row]:
+    lossy = line.line.loss > 0
+    count = 3000 if lossy else 40
+    _round_trips(terminal, far, 2, 20)
+    before = _dropped(line)
+    trips = _round_trips(terminal, far, count, 1 if lossy else 20)
+    dropped = _dropped(line) - before
+    answered = [trip for trip in trips if trip is not None]
+    median = statistics.median(answered)
+    delay = 2 * line.line.delay
+    rows = [Row(line.name, "round trip", f"{delay * 1e3:.1f} ms", f"{median * 1e3:.2f} ms",
+                0 <= median - delay <= DELAY_TOLERANCE_SECONDS)]  # fmt: skip
+    return [*rows, _loss(line, count, count - len(answered), dropped)]
+
+
+def _loss(line: BuiltLine, sent: int, lost: int, dropped: int) -> Row:
+    """Every packet that fping misses is one that nftables dropped, and there are as many as were set."""
+    share = 1 - (1 - line.line.loss) ** 2
+    allowed = 4 * math.sqrt(sent * share * (1 - share))
+    right = 0 <= dropped - lost <= STRAY_PACKETS and abs(lost - sent * share) <= allowed
+    return Row(
+        line.name,
+        "loss, both ways",
+        f"{share:.2%}",
+        f"{lost / sent:.2%} ({lost} lost, {dropped} dropped)",
+        right,
+    )
+
+
+def _dropped(line: BuiltLine) -> int:
+    return sum(count.dropped for count in links.count_wire(line.access).values())
+
+
+def _round_trips(terminal: Namespace, far: str, count: int, period_milliseconds: int) -> list[float | None]:
+    """Each round trip in seconds as fping saw it; None is a lost one."""
+    argv = ["fping", "-C", str(count), "-i", "1", "-p", str(period_milliseconds), "-t", "1000", "-q", far]
+    text = terminal.run("sh", "-c", " ".join(argv) + " 2>&1 || true")
+    fields = text.strip().splitlines()[-1].partition(" : ")[2].split()
+    return [None if field == "-" else float(field) / 1e3 for field in fields]
+
+
+def _wire(report: links.WireReport) -> Row:
+    found = "; ".join(report.problems) or f"{report.seen} packets, none larger, {report.dropped} dropped"
+    return Row(
+        report.line, f"wire {report.direction}", f"loss {report.set_loss:.1%}", found, not report.problems
+    )

@@ -1,0 +1,59 @@
+"""The programs that a network has anyway: name server, web server, SNMP agent, and a gateway's firewall."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.lab import addresses
+from tests.lab.netns import Lab, Namespace
+
+COMMUNITY = "lab-read"
+WEB_NAME = "www.lab.test"
+TRAFFIC_PORT = 9000
+
+
+def start_outside(lab: Lab, outside: Namespace) -> None:
+    """A name server that knows ``www.lab.test``, a web server for both families, the traffic's far end."""
+    v4, v6 = addresses.OUTSIDE
+    lab.start(outside, ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
+                        "--pid-file=", "--user=root", "--log-facility=-", f"--listen-address={v4}",
+                        f"--listen-address={v6}", "--bind-interfaces",
+                        f"--host-record={WEB_NAME},{v4},{v6}"], log="dnsmasq")  # fmt: skip
+    pages = lab.directory / "www"
+    pages.mkdir()
+    (pages / "index.html").write_text("<!doctype html><title>outside</title><p>outside the county</p>\n")
+    lab.start(outside, [sys.executable, "-m", "http.server", "--bind", "::", "--directory", str(pages), "80"],
+              log="web")  # fmt: skip
+    lab.start(outside, [sys.executable, "-m", "tests.lab.traffic", "serve", str(TRAFFIC_PORT)], log="traffic")
+
+
+def start_snmpd(lab: Lab, gateway: Namespace, address: str) -> None:
+    """A real snmpd on the gateway, read with SNMP v2c from the LAN only."""
+    name = f"snmpd-{gateway.name}"
+    settings = lab.directory / f"{name}.conf"
+    settings.write_text(
+        f"rocommunity {COMMUNITY} {address.rsplit('.', 1)[0]}.0/24\n"
+        f"sysName {gateway.name}\nsysServices 4\nsysDescr xiaotong lab gateway\n"
+    )
+    state = lab.directory / name
+    state.mkdir()
+    lab.start(gateway, ["snmpd", "-f", "-Lo", "-C", "-c", str(settings), f"udp:{address}:161"],
+              log=name, environment={"SNMP_PERSISTENT_DIR": str(state), "MIBS": ""})  # fmt: skip
+
+
+def gateway_rules(*, inbound_open: bool) -> str:
+    """NAT for IPv4; for IPv6 unsolicited TCP and UDP into the LAN are blocked while ICMPv6 passes."""
+    inbound = "" if inbound_open else 'iifname "wan*" meta nfproto ipv6 meta l4proto { tcp, udp } drop'
+    return f"""
+table inet gateway {{
+  chain nat {{
+    type nat hook postrouting priority srcnat
+    meta nfproto ipv4 oifname "wan*" masquerade
+  }}
+  chain forward {{
+    type filter hook forward priority filter
+    ct state established,related accept
+    {inbound}
+  }}
+}}
+"""
