@@ -2,60 +2,164 @@
 
 from __future__ import annotations
 
-import enum
-from datetime import date, datetime
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Literal
 
-import msgspec
-
+from config import networks, rates
+from config.bounds import DEFAULT_RULES, Rules
+from config.calendar import SchoolCalendar
+from config.case import Case
 from config.evidence import Evidence
+from config.plan import Plan, Target, TargetKind
+from config.school import School
+from config.verdict import Answer, Finding, Reason, Settles, ShareVerdict, Verdict
+
+__all__ = [
+    "Answer", "Reason", "Rules", "Settles", "ShareVerdict", "Verdict",
+    "judge", "judge_plan", "judge_plans", "judge_share",
+]  # fmt: skip
+
+JUDGED_BY: Mapping[TargetKind, Callable[[Target, Case], Finding]] = {
+    TargetKind.EGRESS_PER_CLASS: rates.egress_per_class,
+    TargetKind.COUNTY_BACKBONE: rates.county_backbone,
+    TargetKind.UPLINK_PORT: rates.uplink_port,
+    TargetKind.CAMPUS_BACKBONE: rates.campus_backbone,
+    TargetKind.TERMINAL_SPEED: rates.terminal_speed,
+    TargetKind.TWO_FIBRE_NETWORKS: networks.two_fibre_networks,
+    TargetKind.CAMPUS_COVERAGE: networks.coverage,
+    TargetKind.WIRELESS_COVERAGE: networks.coverage,
+    TargetKind.IPV6: networks.ipv6,
+    TargetKind.DECLARED: networks.declared,
+}
 
 
-class Answer(enum.Enum):
-    """The three answers. Unknown is never shown as met."""
+def judge(
+    target: Target,
+    school: School,
+    evidence: Iterable[Evidence],
+    now: datetime,
+    calendar: SchoolCalendar,
+    *,
+    plan: Plan | None = None,
+    rules: Rules = DEFAULT_RULES,
+) -> Verdict:
+    """Judge one target of one school at ``now`` (aware), whether or not its group has the school.
 
-    MET = "met"
-    NOT_MET = "not_met"
-    UNKNOWN = "unknown"
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """Why, or what else is worth knowing: a code that a catalogue has words for, and the values in them."""
-
-    code: str
-    values: dict[str, str | int | float] = {}
-
-
-class Settles(msgspec.Struct, frozen=True):
-    """The cheapest thing that would settle an unknown: a test of a line, or something to poll or declare."""
-
-    code: str
-    line: str | None = None
-    direction: Literal["down", "up"] | None = None
-    bits_per_second: int | None = None
-    bytes: int | None = None
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What a target's verdict is for a school at a time.
-
-    ``evidence`` decided (the deciding ones first); ``beside`` is shown and did not judge. ``needed`` is in
-    bit/s, before the tolerance. ``counts`` is False for the row on delivery that stands beside an access
-    target: it is shown and changes no total. ``quote`` is the plan's words.
+    ``plan`` is the one the target is from, for its id and its status.
     """
+    case = Case(school, evidence, now, calendar, rules)
+    return _verdict(target, case, JUDGED_BY[target.kind](target, case), plan)
 
-    plan: str
-    school: str
-    target: str
-    kind: str
-    answer: Answer
-    needed: int | None
-    evidence: tuple[Evidence, ...]
-    beside: tuple[Evidence, ...]
-    reasons: tuple[Reason, ...]
-    settles: Settles | None
-    quote: str
-    deadline: date
-    due: Literal["due", "overdue", "lapsed"]
-    at: datetime
-    counts: bool = True
+
+def judge_plan(
+    plan: Plan,
+    school: School,
+    evidence: Iterable[Evidence],
+    now: datetime,
+    calendar: SchoolCalendar,
+    *,
+    rules: Rules = DEFAULT_RULES,
+) -> list[Verdict]:
+    """Judge every target that the plan asks of the school, in the plan's order.
+
+    An access target is followed by a row of kind «delivery» and id «…_delivery», which changes no total. To
+    name a plan here is to choose it: a lapsed one is judged too, and its verdicts say lapsed.
+    """
+    case = Case(school, evidence, now, calendar, rules)
+    verdicts = []
+    for target in plan.targets:
+        if plan.asks(target, school):
+            verdicts.append(_verdict(target, case, JUDGED_BY[target.kind](target, case), plan))
+            if target.kind is TargetKind.UPLINK_PORT:
+                verdicts.append(_delivery(target, case, plan))
+    return verdicts
+
+
+def judge_plans(
+    plans: Iterable[Plan],
+    school: School,
+    evidence: Iterable[Evidence],
+    now: datetime,
+    calendar: SchoolCalendar,
+    *,
+    chosen: Iterable[str] = (),
+    rules: Rules = DEFAULT_RULES,
+) -> list[Verdict]:
+    """Judge several plans; those that have lapsed only when their id is ``chosen``."""
+    wanted, items = set(chosen), list(evidence)
+    return [
+        verdict
+        for plan in plans
+        if plan.status != "lapsed" or plan.id in wanted
+        for verdict in judge_plan(plan, school, items, now, calendar, rules=rules)
+    ]
+
+
+def judge_share(
+    plan: Plan, target: Target, verdicts: Iterable[Verdict], now: datetime, calendar: SchoolCalendar
+) -> ShareVerdict:
+    """Judge a target on the county, from one verdict of it for each school.
+
+    The share is the plan's, else every school. Schools of which it is not known are on neither side: the
+    share is met when enough are met, not met when too few could be, else unknown; no school is unknown.
+    """
+    answers = Counter(each.answer for each in verdicts if each.target == target.id)
+    schools, met, unknown = answers.total(), answers[Answer.MET], answers[Answer.UNKNOWN]
+    percent = target.share_percent or 100
+    answer = Answer.UNKNOWN
+    if schools and met * 100 >= schools * percent:
+        answer = Answer.MET
+    elif schools and (met + unknown) * 100 < schools * percent:
+        answer = Answer.NOT_MET
+    return ShareVerdict(
+        plan=plan.id,
+        target=target.id,
+        answer=answer,
+        share_percent=percent,
+        schools=schools,
+        met=met,
+        not_met=answers[Answer.NOT_MET],
+        unknown=unknown,
+        quote=target.quote,
+        deadline=target.deadline,
+        due=_due(target, answer, plan, now, calendar),
+        at=now,
+    )
+
+
+def _delivery(target: Target, case: Case, plan: Plan) -> Verdict:
+    finding = rates.delivery(target, case)
+    return _verdict(target, case, finding, plan, row="delivery")
+
+
+def _verdict(
+    target: Target, case: Case, finding: Finding, plan: Plan | None, row: Literal["", "delivery"] = ""
+) -> Verdict:
+    return Verdict(
+        plan=plan.id if plan else "",
+        school=case.school.id,
+        target=f"{target.id}_{row}" if row else target.id,
+        kind=row or target.kind.value,
+        answer=finding.answer,
+        needed=finding.needed,
+        evidence=finding.evidence,
+        beside=finding.beside,
+        reasons=finding.reasons,
+        settles=finding.settles,
+        quote=target.quote,
+        deadline=target.deadline,
+        due=_due(target, finding.answer, plan, case.now, case.calendar),
+        at=case.now,
+        counts=not (row or target.reported_only),
+    )
+
+
+def _due(
+    target: Target, answer: Answer, plan: Plan | None, now: datetime, calendar: SchoolCalendar
+) -> Literal["due", "overdue", "lapsed"]:
+    """Overdue is what is not shown to be met after its last day."""
+    if plan and plan.status == "lapsed":
+        return "lapsed"
+    return "overdue" if answer is not Answer.MET and calendar.local_day(now) > target.deadline else "due"

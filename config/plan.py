@@ -67,14 +67,18 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a plan's word for a group of schools means.
 
     Empty ``areas`` are all of them; empty ``levels`` are all kinds of school and kindergarten, but no other
-    body and no district site unless named.
+    body and no district site unless named. ``declared`` narrows the group to schools of which that fact is
+    declared (pilot schools).
     """
 
     areas: tuple[Area, ...] = ()
     levels: tuple[Level, ...] = ()
+    declared: FactName | None = None
 
     def has(self, school: School) -> bool:
         """Whether a school belongs to the group."""
+        if self.declared and not any(fact.name == self.declared for fact in school.facts):
+            return False
         level_fits = (
             school.level in self.levels if self.levels else school.level not in SITES_THAT_ARE_NO_SCHOOL
         )
@@ -95,7 +99,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``who`` names one of the plan's ``groups``. ``deadline`` is the last day to reach it. ``rate`` belongs to
     the kinds that ask for one («10M», at the IP layer from 0.95 of it on). ``share_percent`` is the share of
     the group's schools that shall meet it, where the plan says one. ``line_kind`` narrows an uplink port to
-    lines of that kind. ``quotes`` are the plan's own words.
+    lines of that kind. A target that is ``reported_only`` asks for nothing that could be missed. ``quotes``
+    are the plan's own words.
     """
 
     id: Identifier
@@ -110,6 +115,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     covers: Covers | None = None
     ipv6_level: Annotated[int, msgspec.Meta(ge=1, le=4)] | None = None
     fact: FactName | None = None
+    reported_only: bool = False
 
     @property
     def quote(self) -> str:

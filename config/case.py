@@ -1,0 +1,178 @@
+"""A school before the judge: its evidence sorted once, its spans found when asked for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, time, timedelta
+from typing import Literal, TypeAlias
+
+from config.bounds import NOTHING_KNOWN, Bound, Rules, Span, confirmed_failures, is_fresh, span_of
+from config.calendar import SchoolCalendar
+from config.evidence import Declared, Evidence, EvidenceKind, Observed
+from config.school import Line, School, contract_on, lines_on
+from config.units import format_rate
+from config.verdict import Reason
+
+Flow: TypeAlias = Literal["down", "up"]
+
+
+class Case:
+    """One school's evidence at one time. Spans are kept, since several targets ask for the same ones."""
+
+    def __init__(
+        self,
+        school: School,
+        evidence: Iterable[Evidence],
+        now: datetime,
+        calendar: SchoolCalendar,
+        rules: Rules,
+    ) -> None:
+        """``now`` is an aware datetime; evidence from after it (by more than ``same_age``) is left out."""
+        self.school, self.now, self.calendar, self.rules = school, now, calendar, rules
+        self.day = calendar.local_day(now)
+        self.lines = lines_on(school, self.day)
+        self._same_age = timedelta(seconds=rules.same_age)
+        self._judging: dict[tuple[str, str], list[tuple[Evidence, bool]]] = defaultdict(list)
+        self._shown: dict[tuple[object, ...], Evidence] = {}
+        self._spans: dict[tuple[str, Flow | None], Span] = {}
+        self._sort(evidence)
+
+    def _sort(self, evidence: Iterable[Evidence]) -> None:
+        horizon = self.now + self._same_age
+        for each in evidence:
+            if each.at > horizon:
+                continue
+            fresh = is_fresh(each, self.now, self.calendar, self.rules)
+            if each.judges and each.kind is not EvidenceKind.DECLARED:
+                self._judging[each.about, each.subject].append((each, fresh))
+            elif fresh:
+                self._show(each)
+
+    def _show(self, each: Evidence) -> None:
+        """Of what does not judge only the newest of a kind is shown."""
+        key = (each.kind, each.subject, each.direction, each.note)
+        if key not in self._shown or each.at > self._shown[key].at:
+            self._shown[key] = each
+
+    @property
+    def shown(self) -> tuple[Evidence, ...]:
+        """Rates that are shown and never judge."""
+        return tuple(self._shown.values())
+
+    def capacity(self, line: Line, flow: Flow) -> Span:
+        """What a line can carry one way."""
+        key = (line.id, flow)
+        if key not in self._spans:
+            judging = self._judging.get(("line", line.id))
+            self._spans[key] = self._capacity(judging, flow) if judging else NOTHING_KNOWN
+        return self._spans[key]
+
+    def _capacity(self, judging: Sequence[tuple[Evidence, bool]], flow: Flow) -> Span:
+        lowers: list[Bound] = []
+        uppers: list[Bound] = []
+        failed: list[Bound] = []
+        for each, fresh in judging:
+            if each.direction not in (flow, "both"):
+                continue
+            if each.lower_bits_per_second is not None:
+                lowers.append(Bound(each.lower_bits_per_second, each, fresh))
+            if each.upper_bits_per_second is not None:
+                kept = failed if each.kind is EvidenceKind.VERIFY_FAILED else uppers
+                kept.append(Bound(each.upper_bits_per_second, each, fresh))
+        if failed:
+            passed = [each for each in lowers if each.evidence.kind is EvidenceKind.VERIFY_PASSED]
+            uppers += confirmed_failures([*failed, *passed], timedelta(seconds=self.rules.tries_apart))
+        return span_of(lowers, uppers, self._same_age)
+
+    def access(self, line: Line) -> Span:
+        """The speed of the port of a line: what it negotiated, or at least what went through it."""
+        key = (line.id, None)
+        if key not in self._spans:
+            self._spans[key] = self._speed(self._judging.get(("line", line.id), ()))
+        return self._spans[key]
+
+    def ports(self, about: Literal["trunk_port", "access_port"]) -> dict[str, Span]:
+        """The speeds of the campus ports that were seen up, by «device/port»."""
+        spans = {
+            subject: self._speed(judging)
+            for (kind, subject), judging in self._judging.items()
+            if kind == about
+        }
+        return {subject: span for subject, span in spans.items() if span.lower is not None}
+
+    def _speed(self, judging: Sequence[tuple[Evidence, bool]]) -> Span:
+        lowers, uppers = [], []
+        for each, fresh in judging:
+            if each.kind is EvidenceKind.PORT_SPEED and each.upper_bits_per_second is not None:
+                speed = Bound(each.upper_bits_per_second, each, fresh)
+                lowers.append(speed)
+                uppers.append(speed)
+            elif each.lower_bits_per_second is not None:
+                lowers.append(Bound(each.lower_bits_per_second, each, fresh))
+        return span_of(lowers, uppers, self._same_age)
+
+    def seen(self, shape: type[Observed], subject: str | None = None) -> list[Evidence]:
+        """Fresh observations of a shape, the newest first; of one line when ``subject`` is given."""
+        found = [
+            each
+            for (_, of), judging in self._judging.items()
+            for each, fresh in judging
+            if fresh and isinstance(each.observed, shape) and subject in (None, of)
+        ]
+        return sorted(found, key=lambda each: each.at, reverse=True)
+
+    def expired(self, line: Line, flow: Flow) -> tuple[Evidence, ...]:
+        """Evidence of a line that is too old to count, the newest of each kind."""
+        newest: dict[EvidenceKind, Evidence] = {}
+        for each, fresh in self._judging.get(("line", line.id), ()):
+            older = newest.get(each.kind)
+            if not fresh and each.observed is None and each.direction in (flow, "both"):
+                newest[each.kind] = each if older is None or each.at > older.at else older
+        return tuple(newest.values())
+
+    def failed_once(self, line: Line, flow: Flow, span: Span) -> Evidence | None:
+        """The newest failed verify run that stands alone: it does not judge before a second one fails."""
+        alone = [
+            each
+            for each, fresh in self._judging.get(("line", line.id), ())
+            if fresh
+            and each.kind is EvidenceKind.VERIFY_FAILED
+            and each.direction == flow
+            and each.upper_bits_per_second is not None
+            and (span.upper is None or each.upper_bits_per_second < span.upper)
+        ]
+        newest = max(alone, key=lambda each: each.at, default=None)
+        beaten = newest and any(each.at > newest.at for each in span.lower_by if _passed_above(each, newest))
+        return None if beaten else newest
+
+    def contracts(self, lines: Sequence[Line], flow: Flow) -> list[tuple[int, Evidence]]:
+        """The contracted rates of the lines, each as declared evidence dated from its contract's start."""
+        found = []
+        for line in lines:
+            contract = contract_on(line, self.day)
+            rate = contract.down if flow == "down" else contract.up
+            if rate is not None:
+                at = (
+                    datetime.combine(contract.starts, time(), self.calendar.time_zone)
+                    if contract.starts
+                    else None
+                )
+                declared = Declared("contracted_rate", format_rate(rate), contract.carrier or line.carrier)
+                found.append(
+                    (
+                        int(rate),
+                        Evidence(EvidenceKind.DECLARED, line.id, at or self.now, flow, observed=declared),
+                    )
+                )
+        return found
+
+
+def _passed_above(passed: Evidence, failed: Evidence) -> bool:
+    lower, upper = passed.lower_bits_per_second, failed.upper_bits_per_second
+    return lower is not None and upper is not None and lower > upper
+
+
+def expired_reason(items: int) -> tuple[Reason, ...]:
+    """The finding that evidence is there and too old."""
+    return (Reason("expired", {"items": items}),) if items else ()
