@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from config.evidence import AccessPoints, Declared, Evidence, EvidenceKind, Ipv6Level, Observed, Uplink
-from config.judge import Answer, Reason, Settles, Verdict
-from config.reasons import REASONS, SETTLES
+from config.reasons import DECLARED, PHRASES, RATES, REASONS, SETTLES
 from config.units import format_rate
+from config.verdict import Answer, Reason, Settles, Verdict
 from config.words import Language, message, translate
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ TITLES = {
     "wireless_coverage": message("Wireless coverage"),
     "ipv6": message("IPv6"),
     "declared": message("Declared, not measured"),
+    "delivery": message("What the line delivers"),
 }
 
 EVIDENCE_KINDS = {
@@ -136,10 +137,12 @@ def evidence_text(evidence: Evidence, language: Language, now: datetime) -> str:
 
 def reason_text(reason: Reason, language: Language) -> str:
     """A reason in words; a code that has none yet is shown as it is, with its values."""
-    if reason.code in REASONS:
-        return translate(REASONS[reason.code], language, **_Places(reason.values))
-    values = ", ".join(f"{name} {value}" for name, value in _Places(reason.values).items())
-    return f"{reason.code.replace('_', ' ')}{f' ({values})' if values else ''}"
+    values = {name: _value_text(name, value, language) for name, value in reason.values.items()}
+    code = _code_of(reason)
+    if code in REASONS:
+        return translate(REASONS[code], language, **values)
+    listed = ", ".join(f"{name} {value}" for name, value in values.items())
+    return f"{code.replace('_', ' ')}{f' ({listed})' if listed else ''}"
 
 
 def settles_text(settles: Settles, language: Language) -> str:
@@ -174,21 +177,17 @@ def table(shown: Sequence[Row], language: Language) -> Table:
     return made
 
 
-class _Places(dict[str, object]):
-    """Values for the places of a text, rates, sizes and times written with their units."""
+def _code_of(reason: Reason) -> str:
+    ends = {"lower", "upper"} & reason.values.keys()
+    one_end = reason.code == "between" and len(ends) == 1
+    return f"between_{ends.pop()}" if one_end else reason.code
 
-    def __init__(self, values: dict[str, str | int | float]) -> None:
-        super().__init__({name: _value_text(name, value) for name, value in values.items()})
 
-
-def _value_text(name: str, value: str | float) -> str:
+def _value_text(name: str, value: str | float, language: Language) -> str:
     if isinstance(value, str):
-        return value
-    if name.endswith("bits_per_second"):
-        return format_rate(value)
-    if name.endswith("bytes"):
-        return _format_bytes(value)
-    return f"{value:g} s" if name.endswith("seconds") else str(value)
+        phrases = value.split(", ") if name in PHRASES else []
+        return ", ".join(translate(phrase, language) for phrase in phrases) or value
+    return format_rate(value) if name in RATES else f"{value:g}"
 
 
 def _format_bytes(count: float) -> str:
@@ -200,9 +199,7 @@ def _format_bytes(count: float) -> str:
 
 def _title(verdict: Verdict, language: Language) -> str:
     kind = translate(TITLES.get(verdict.kind, verdict.kind.replace("_", " ")), language)
-    text = (
-        message("{target} (by {deadline})") if verdict.counts else message("{target}: what the line delivers")
-    )
+    text = message("{target} (by {deadline})")
     return translate(text, language, target=kind, deadline=verdict.deadline.isoformat())
 
 
@@ -235,7 +232,9 @@ def _observed(observed: Observed, language: Language) -> str:
             return translate(text, language, least=observed.at_least, most=observed.at_most)
         case Declared():
             by = translate(message(", said by {who}"), language, who=observed.declared_by)
-            return f"{observed.what}: {observed.value}{by if observed.declared_by else ''}"
+            what = translate(DECLARED.get(observed.what, observed.what), language)
+            value = translate(observed.value, language)
+            return f"{what}: {value}{by if observed.declared_by else ''}"
         case Uplink():
             return ", ".join(_uplink(observed, language))
 
@@ -264,7 +263,7 @@ def _notes(verdict: Verdict, language: Language) -> Iterable[str]:
     if verdict.due != "due":
         yield translate(DUE[verdict.due], language)
     if not verdict.counts:
-        yield translate("Shown beside the target, in no total.", language)
+        yield translate("Shown, in no total.", language)
 
 
 DUE = {

@@ -1,0 +1,26 @@
+"""Pages for people; the API for programs stands beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from collector.web.pages import Pages
+from collector.web.rendering import STATIC, SecurityHeaders
+
+if TYPE_CHECKING:
+    from collector.web.pages import PageRooms
+
+
+def routes(rooms: PageRooms) -> list[BaseRoute]:
+    """The pages over ``rooms`` and what they load; everything comes from this host."""
+    pages = Pages(rooms)
+    guarded = [Middleware(SecurityHeaders)]
+    return [
+        Route("/", pages.schools, middleware=guarded),
+        Route("/schools/{school_id}", pages.school, middleware=guarded),
+        Mount("/static", StaticFiles(directory=STATIC), middleware=guarded),
+    ]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
 from rich.console import Console
 
+from config import evidence as evidence_module
 from config.evidence import (
     AccessPoints,
     Declared,
@@ -20,10 +23,13 @@ from config.evidence import (
     Observed,
     Uplink,
 )
-from config.judge import Answer, Reason, Settles, Verdict
 from config.present import age, evidence_text, reason_text, rows, settles_text, table
+from config.reasons import REASONS, SENTENCES, SETTLES
+from config.verdict import Answer, Reason, Settles, Verdict
 from config.words import Language
 
+CONFIG = Path(evidence_module.__file__).parent
+JUDGE = ("judge", "rates", "networks", "case")
 NOW = datetime(2026, 9, 1, 8, 0, tzinfo=UTC)
 PEAK = Evidence(
     kind=EvidenceKind.PASSIVE_PEAK,
@@ -149,11 +155,47 @@ def test_evidence_that_did_not_judge_is_shown_as_such_with_its_note() -> None:
 
 
 def test_a_code_without_words_is_shown_with_its_values() -> None:
-    reason = Reason("something_new", {"rate_bits_per_second": 10**7, "wait_seconds": 2.5, "why": "x{y}"})
-    assert reason_text(reason, "en") == (
-        "something new (rate_bits_per_second 10 Mbit/s, wait_seconds 2.5 s, why x{y})"
-    )
+    reason = Reason("something_new", {"rate": 10**7, "wait_seconds": 2.5, "why": "x{y}"})
+    assert reason_text(reason, "en") == ("something new (rate 10 Mbit/s, wait_seconds 2.5, why x{y})")
     assert reason_text(Reason("bare_code"), "zh_CN") == "bare code"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"lower": 10**6, "upper": 10**9}, "已知在 1 Mbit/s 与 1 Gbit/s 之间;达到 114 Mbit/s 即算达标。"),
+        ({"lower": 10**6}, "已知不低于 1 Mbit/s;达到 114 Mbit/s 即算达标。"),
+        ({"upper": 10**9}, "已知不高于 1 Gbit/s;达到 114 Mbit/s 即算达标。"),
+    ],
+)
+def test_one_end_or_both_may_be_known(values: dict[str, str | int | float], expected: str) -> None:
+    assert reason_text(Reason("between", {**values, "threshold": 114_000_000}), "zh_CN") == expected
+
+
+def test_places_of_a_survey_are_translated_one_by_one() -> None:
+    values: dict[str, str | int | float] = {
+        "places": "wired teaching, outdoors", "declared_by": "no", "declared_on": "2026-01-02",
+    }  # fmt: skip
+    text = reason_text(Reason("survey_lacks", values), "zh_CN")
+    assert text == "2026-01-02 的覆盖勘查(no)未显示:教学区有线, 室外。"
+
+
+def test_every_code_of_the_judge_has_words() -> None:
+    """The codes stand in the sources of the judge."""
+    sources = "".join((CONFIG / f"{name}.py").read_text(encoding="utf-8") for name in JUDGE)
+    codes = set(re.findall(r'Reason\(\s*"(\w+)"', sources))
+    assert len(codes) > 20
+    assert codes <= set(REASONS)
+    settles = set(re.findall(r'Settles\(\s*"(\w+)"', sources))
+    assert settles == set(SETTLES)
+
+
+def test_every_sentence_of_evidence_is_in_the_catalogue() -> None:
+    sentences = {
+        value for name, value in vars(evidence_module).items() if name.isupper() and isinstance(value, str)
+    }
+    assert sentences
+    assert sentences <= set(SENTENCES)
 
 
 def test_what_would_settle_names_line_rate_and_cost() -> None:
@@ -163,9 +205,9 @@ def test_what_would_settle_names_line_rate_and_cost() -> None:
 
 
 def test_the_row_on_delivery_says_that_it_counts_nowhere() -> None:
-    (row,) = rows([changed(kind="uplink_port", counts=False)], "en", NOW)
-    assert (row.counts, row.target) == (False, "Uplink port: what the line delivers")
-    assert row.notes == ("Shown beside the target, in no total.",)
+    (row,) = rows([changed(kind="delivery", counts=False)], "en", NOW)
+    assert (row.counts, row.target) == (False, "What the line delivers (by 2018-12-31)")
+    assert row.notes == ("Shown, in no total.",)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from config.evidence import EvidenceKind
-from config.judge import Answer
 from config.present import EVIDENCE_KINDS, LOOKS
+from config.verdict import Answer
 from config.words import Language, html_language, language_of, language_of_environment, translate
 from tests import words
 
