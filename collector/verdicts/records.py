@@ -16,10 +16,9 @@ from collector.registry import Registry
 from collector.registry.tables import EvidenceRow, StandingRow, TransitionRow
 from collector.verdicts.book import Change, Key, Series, strength
 from config.evidence import Evidence
-from config.judge import Answer, Verdict
+from config.verdict import Answer, Verdict
 
 SERIES_CHARACTERS = 400
-BESIDE = ".beside"
 
 
 class Place(NamedTuple):
@@ -142,9 +141,8 @@ class Records:
 
 
 def place_of(verdict: Verdict) -> Place:
-    """Where a verdict's transitions are kept; the row beside an access target has a place of its own."""
-    target = verdict.target if verdict.counts else f"{verdict.target}{BESIDE}"
-    return Place(verdict.school, verdict.plan, target)
+    """Where a verdict's transitions are kept."""
+    return Place(verdict.school, verdict.plan, verdict.target)
 
 
 def encode_verdict(verdict: Verdict) -> str:

@@ -8,18 +8,19 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from collector.registry import Registry
+from collector.settings import VerdictSettings
 from collector.verdicts.book import Book
-from collector.verdicts.records import Place, Records, Standing, Transition, place_of
+from collector.verdicts.records import Place, Records, Standing, place_of
+from config.calendar import SchoolCalendar
 from config.evidence import Evidence, evidence_of
-from config.judge import Verdict
 from config.plan import Plan
 from config.points import Point
 from config.school import School
+from config.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +29,6 @@ JudgeSchool: TypeAlias = Callable[[Plan, School, Sequence[Evidence], datetime], 
 
 OTHERS_OVERLAP = timedelta(minutes=2)
 """How far back the evidence of other collectors is read again: their clocks may be that much behind."""
-
-
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``rejudge_seconds``: how often a school is judged again though no evidence came, since evidence ages.
-    ``evidence_days``: how long evidence is kept at all; longer than 40 school days with the summer between.
-    """
-
-    rejudge_seconds: float = 300.0
-    evidence_days: int = 180
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -54,8 +46,8 @@ class VerdictRoom:
         registry: Registry,
         plans: Mapping[str, Plan],
         judge_school: JudgeSchool,
-        zone: ZoneInfo,
-        limits: Limits | None = None,
+        calendar: SchoolCalendar,
+        settings: VerdictSettings | None = None,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
@@ -64,8 +56,8 @@ class VerdictRoom:
         self.records = Records(registry)
         self._registry = registry
         self._judge_school = judge_school
-        self._zone = zone
-        self._limits = limits or Limits()
+        self.calendar = calendar
+        self._settings = settings or VerdictSettings()
         self._now = now
         self._monotonic = monotonic
         self._lock = threading.RLock()
@@ -115,16 +107,16 @@ class VerdictRoom:
         judged = (verdict for plan in plans for verdict in self._judge_school(plan, school, evidence, now))
         return [Judged(verdict, _since(verdict, standings.get(place_of(verdict)))) for verdict in judged]
 
-    def stood_at(self, plan_id: str, moment: datetime, school_id: str | None = None) -> list[Transition]:
+    def stood_at(self, plan_id: str, moment: datetime, school_id: str | None = None) -> list[Judged]:
         """How every target of a plan stood at a moment, by school and target, as it was judged then."""
         found = self.records.stood_at(plan_id, moment, school_id)
-        return [found[place] for place in sorted(found)]
+        return [Judged(found[place].verdict, found[place].at) for place in sorted(found)]
 
     def _book(self, school_id: str) -> Book:
         book = self._books.get(school_id)
         if book is None:
             kept = self.records.evidence(school_id).get(school_id, [])
-            book = self._books[school_id] = Book(self._zone, kept)
+            book = self._books[school_id] = Book(self.calendar.time_zone, kept)
         return book
 
     def _all_standings(self) -> dict[Place, Standing]:
@@ -143,7 +135,7 @@ class VerdictRoom:
 
     def _judge_and_record(self, school: School) -> int:
         with self._lock:
-            self._judged[school.id] = (school, self._monotonic() + self._limits.rejudge_seconds)
+            self._judged[school.id] = (school, self._monotonic() + self._settings.rejudge)
             evidence = self._book(school.id).evidence()
             now = self._now()
             verdicts = [
@@ -183,7 +175,7 @@ class VerdictRoom:
         now = self._now()
         if now.date() == self._dropped_on:
             return
-        oldest = now - timedelta(days=self._limits.evidence_days)
+        oldest = now - timedelta(seconds=self._settings.evidence)
         for book in self._books.values():
             book.drop_before(oldest)
         self.records.drop_evidence_written_before(oldest)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from collector.registry import Registry
 from collector.verdicts.records import Place, encode_verdict
 from collector.verdicts.room import VerdictRoom
+from config.calendar import SchoolCalendar
 from config.evidence import Evidence
 from config.judge import Answer, Verdict
 from config.plan import Group, Plan, Target, TargetKind
@@ -19,7 +19,7 @@ from config.points import Point
 from config.school import Line, School
 from config.units import BitsPerSecond
 
-ZONE = ZoneInfo("Asia/Shanghai")
+CALENDAR = SchoolCalendar()
 NOON = datetime(2026, 11, 23, 4, tzinfo=UTC)
 NEEDED = BitsPerSecond(60_000_000)
 PLAN = Plan(
@@ -106,7 +106,7 @@ def clocks() -> Clocks:
 
 def room_on(registry: Registry, clocks: Clocks) -> VerdictRoom:
     return VerdictRoom(
-        registry, {"sample": PLAN}, met_by_a_peak, ZONE, now=clocks.now, monotonic=clocks.monotonic
+        registry, {"sample": PLAN}, met_by_a_peak, CALENDAR, now=clocks.now, monotonic=clocks.monotonic
     )
 
 
@@ -151,7 +151,7 @@ def test_since_when_and_how_it_stood_on_a_day(registry: Registry, clocks: Clocks
         (met_since, [Answer.MET]),
         (clocks.wall, [Answer.MET]),
     ]:
-        assert [t.answer for t in room.stood_at("sample", moment)] == answers
+        assert [j.verdict.answer for j in room.stood_at("sample", moment)] == answers
     assert room.stood_at("sample", clocks.wall, "s2") == []
     assert room.stood_at("other", clocks.wall) == []
 
@@ -230,7 +230,9 @@ def test_a_changed_declaration_is_judged_at_once(registry: Registry, clocks: Clo
         judged.append(school.name)
         return met_by_a_peak(plan, school, evidence, now)
 
-    room = VerdictRoom(registry, {"sample": PLAN}, judge, ZONE, now=clocks.now, monotonic=clocks.monotonic)
+    room = VerdictRoom(
+        registry, {"sample": PLAN}, judge, CALENDAR, now=clocks.now, monotonic=clocks.monotonic
+    )
     room.tick()
     registry.put_school(School(id="s1", name="renamed", lines=(Line(id="wan"),)))
     room.tick()

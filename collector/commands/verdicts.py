@@ -1,0 +1,118 @@
+"""The county's verdicts, now or as they stood on a day."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from collector.opening import config_option, opened_registry
+from collector.registry import Registry
+from collector.verdicts.opening import open_room
+from collector.verdicts.report import SchoolVerdicts, as_text, report_of, shares_of
+from collector.verdicts.room import VerdictRoom
+from config.calendar import SchoolCalendar
+from config.cli import ExitStatus, fail
+from config.present import LOOKS, rows, table
+from config.school import School
+from config.verdict import Answer, ShareVerdict
+from config.words import Language, language_of_environment, message, translate
+
+
+@click.command("verdicts", help="Does each school meet its plan? One table a school, or JSON.")
+@click.option("--plan", "plan_id", help="Only this plan.")
+@click.option("--school", "school_id", help="Only this school.")
+@click.option("--at", "at_text", metavar="DATE", help="As it stood at the end of that day, YYYY-MM-DD.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+def command(
+    plan_id: str | None, school_id: str | None, at_text: str | None, as_json: bool, config_file: Path
+) -> None:
+    """Exit status 0 all met, 1 something not met, 3 nothing not met but something unknown."""
+    with opened_registry(config_file) as (settings, registry):
+        room = open_room(registry, settings.verdicts)
+        schools = _chosen(registry, school_id)
+        _refuse_unknown_plan(room, plan_id)
+        moment = _end_of(at_text, room.calendar) if at_text else None
+        found = [each for school in schools for each in _verdicts(room, school, plan_id, moment)]
+        shares = shares_of(room, found, moment or datetime.now(UTC))
+    if as_json:
+        click.echo(as_text({"schools": list(map(report_of, found)), "county": shares}))
+    else:
+        _print(found, shares)
+    raise click.exceptions.Exit(int(_status(found)))
+
+
+def _chosen(registry: Registry, school_id: str | None) -> list[School]:
+    schools = registry.schools()
+    if school_id is None:
+        return list(schools.values())
+    if school_id not in schools:
+        fail(f"school {school_id}: is not known")
+    return [schools[school_id]]
+
+
+def _refuse_unknown_plan(room: VerdictRoom, plan_id: str | None) -> None:
+    if plan_id is not None and plan_id not in room.plans:
+        fail(f"plan {plan_id}: is not judged here; allowed: {', '.join(room.plans)}")
+
+
+def _end_of(text: str, calendar: SchoolCalendar) -> datetime:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        fail(f"--at {text}: is no day; allowed: YYYY-MM-DD")
+    return datetime.combine(day, time.max, calendar.time_zone)
+
+
+def _verdicts(
+    room: VerdictRoom, school: School, plan_id: str | None, moment: datetime | None
+) -> Iterator[SchoolVerdicts]:
+    for plan in room.plans:
+        if plan_id not in (None, plan):
+            continue
+        if moment is None:
+            yield SchoolVerdicts(school, plan, datetime.now(UTC), room.of_school(school.id, plan))
+        else:
+            yield SchoolVerdicts(school, plan, moment, room.stood_at(plan, moment, school.id))
+
+
+def _status(found: Sequence[SchoolVerdicts]) -> ExitStatus:
+    verdicts = [judged.verdict for each in found for judged in each.judged]
+    answers = {verdict.answer for verdict in verdicts if verdict.counts}
+    if Answer.NOT_MET in answers:
+        return ExitStatus.NOT_MET
+    return ExitStatus.MET if answers == {Answer.MET} else ExitStatus.UNKNOWN
+
+
+def _print(found: Sequence[SchoolVerdicts], shares: Sequence[ShareVerdict]) -> None:
+    language = language_of_environment(os.environ)
+    console = Console()
+    for each in found:
+        if each.judged:
+            title = f"{each.school.id} {each.school.name} · {each.plan}"
+            console.print(f"\n{title}", style="bold", markup=False)
+            verdicts = [judged.verdict for judged in each.judged]
+            console.print(table(rows(verdicts, language, each.at), language))
+    if shares:
+        console.print(_share_table(shares, language))
+
+
+def _share_table(shares: Sequence[ShareVerdict], language: Language) -> Table:
+    headings = (
+        message("Target"), message("Verdict"), message("Schools asked"),
+        message("met"), message("not met"), message("unknown"),
+    )  # fmt: skip
+    made = Table(*(translate(heading, language) for heading in headings))
+    for share in shares:
+        look = LOOKS[share.answer]
+        asked = f"{share.share_percent} % × {share.schools}"
+        counts = (str(share.met), str(share.not_met), str(share.unknown))
+        answer = f"{look.symbol} {translate(look.word, language)}"
+        made.add_row(f"{share.plan} {share.target}", answer, asked, *counts, style=look.style)
+    return made

@@ -1,0 +1,53 @@
+"""The verdicts room as settings want it: which plans, which calendar, judged by the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from collector.registry import Registry
+from collector.settings import VerdictSettings
+from collector.verdicts.room import JudgeSchool, VerdictRoom
+from config.calendar import SchoolCalendar, default_calendar, load_calendar
+from config.evidence import Evidence
+from config.judge import judge_plan
+from config.plan import Plan, load_plan, shipped_plans
+from config.school import School
+from config.settings import SettingsError
+from config.verdict import Verdict
+
+
+def open_room(registry: Registry, settings: VerdictSettings) -> VerdictRoom:
+    """The room on a registry. Raises SettingsError for a plan or calendar that cannot be used."""
+    calendar = load_calendar(Path(settings.calendar)) if settings.calendar else default_calendar()
+    judge = _judge_by(calendar)
+    return VerdictRoom(registry, chosen_plans(settings.plans), judge, calendar, settings)
+
+
+def chosen_plans(names: Sequence[str]) -> dict[str, Plan]:
+    """Plans by id: of ``names`` (ids of shipped plans, or files), else all shipped ones that are in force."""
+    if not names:
+        return {plan.id: plan for plan in shipped_plans().values() if plan.status != "lapsed"}
+    plans = [_plan_named(name) for name in names]
+    chosen = {plan.id: plan for plan in plans}
+    if len(chosen) < len(plans):
+        raise SettingsError("key verdicts.plans: a plan's id is given twice")
+    return chosen
+
+
+def _plan_named(name: str) -> Plan:
+    shipped = shipped_plans()
+    if name in shipped:
+        return shipped[name]
+    if name.endswith((".yaml", ".yml")):
+        return load_plan(Path(name))
+    known = ", ".join(sorted(shipped))
+    raise SettingsError(f"key verdicts.plans: {name} is no plan; allowed: {known}, or a .yaml file")
+
+
+def _judge_by(calendar: SchoolCalendar) -> JudgeSchool:
+    def judge(plan: Plan, school: School, evidence: Sequence[Evidence], now: datetime) -> Iterable[Verdict]:
+        return judge_plan(plan, school, evidence, now, calendar)
+
+    return judge
