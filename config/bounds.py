@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -77,13 +77,12 @@ class Span(NamedTuple):
 NOTHING_KNOWN = Span()
 
 
-def is_fresh(evidence: Evidence, now: datetime, calendar: SchoolCalendar, rules: Rules) -> bool:
-    """Whether evidence is young enough to count at ``now``."""
-    if evidence.kind is EvidenceKind.DECLARED:
-        return False
+def is_fresh(evidence: Evidence, now: datetime, today: date, calendar: SchoolCalendar, rules: Rules) -> bool:
+    """Whether measured evidence is young enough to count at ``now``, which is on the local day ``today``."""
     if evidence.kind is EvidenceKind.PORT_SPEED or isinstance(evidence.observed, Uplink):
         return (now - evidence.at).total_seconds() <= rules.port_state
-    return calendar.age_school_days(evidence.at, now) <= rules.school_days(evidence.kind)
+    age = calendar.school_days_between(calendar.local_day(evidence.at), today)
+    return age <= rules.school_days(evidence.kind)
 
 
 def span_of(lowers: Sequence[Bound], uppers: Sequence[Bound], same_age: timedelta) -> Span:

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, time, timedelta
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from config.bounds import NOTHING_KNOWN, Bound, Rules, Span, confirmed_failures, is_fresh, span_of
 from config.calendar import SchoolCalendar
 from config.evidence import Declared, Evidence, EvidenceKind, Observed
 from config.school import Line, School, contract_on, lines_on
 from config.units import format_rate
-from config.verdict import Reason
 
 Flow: TypeAlias = Literal["down", "up"]
+
+
+Dated: TypeAlias = tuple[Evidence, bool]
+
+
+class LeftOver(NamedTuple):
+    """``expired``: too old to count, the newest of each kind. ``failed_once``: a failed verify run that does
+    not judge before a second one fails.
+    """
+
+    expired: tuple[Evidence, ...]
+    failed_once: Evidence | None
 
 
 class Case:
@@ -33,32 +44,32 @@ class Case:
         self.day = calendar.local_day(now)
         self.lines = lines_on(school, self.day)
         self._same_age = timedelta(seconds=rules.same_age)
-        self._judging: dict[tuple[str, str], list[tuple[Evidence, bool]]] = defaultdict(list)
-        self._shown: dict[tuple[object, ...], Evidence] = {}
+        self._judging: dict[tuple[str, str], list[Dated]] = defaultdict(list)
+        self._observed: list[Evidence] = []
         self._spans: dict[tuple[str, Flow | None], Span] = {}
-        self._sort(evidence)
+        self._left_over: dict[tuple[str, Flow], LeftOver] = {}
+        self.shown = tuple(self._sorted(evidence).values())
 
-    def _sort(self, evidence: Iterable[Evidence]) -> None:
+    def _sorted(self, evidence: Iterable[Evidence]) -> dict[tuple[object, ...], Evidence]:
+        """Put away what judges; give what is only shown, the newest of a kind."""
+        shown: dict[tuple[object, ...], Evidence] = {}
         horizon = self.now + self._same_age
         for each in evidence:
             if each.at > horizon:
                 continue
-            fresh = is_fresh(each, self.now, self.calendar, self.rules)
-            if each.judges and each.kind is not EvidenceKind.DECLARED:
+            if each.kind is EvidenceKind.DECLARED:
+                shown[id(each),] = each
+                continue
+            fresh = is_fresh(each, self.now, self.day, self.calendar, self.rules)
+            if not each.judges:
+                key = (each.kind, each.subject, each.direction, each.note)
+                if fresh and (key not in shown or each.at > shown[key].at):
+                    shown[key] = each
+            elif each.observed is None:
                 self._judging[each.about, each.subject].append((each, fresh))
             elif fresh:
-                self._show(each)
-
-    def _show(self, each: Evidence) -> None:
-        """Of what does not judge only the newest of a kind is shown."""
-        key = (each.kind, each.subject, each.direction, each.note)
-        if key not in self._shown or each.at > self._shown[key].at:
-            self._shown[key] = each
-
-    @property
-    def shown(self) -> tuple[Evidence, ...]:
-        """Rates that are shown and never judge."""
-        return tuple(self._shown.values())
+                self._observed.append(each)
+        return shown
 
     def capacity(self, line: Line, flow: Flow) -> Span:
         """What a line can carry one way."""
@@ -68,7 +79,7 @@ class Case:
             self._spans[key] = self._capacity(judging, flow) if judging else NOTHING_KNOWN
         return self._spans[key]
 
-    def _capacity(self, judging: Sequence[tuple[Evidence, bool]], flow: Flow) -> Span:
+    def _capacity(self, judging: Sequence[Dated], flow: Flow) -> Span:
         lowers: list[Bound] = []
         uppers: list[Bound] = []
         failed: list[Bound] = []
@@ -101,7 +112,7 @@ class Case:
         }
         return {subject: span for subject, span in spans.items() if span.lower is not None}
 
-    def _speed(self, judging: Sequence[tuple[Evidence, bool]]) -> Span:
+    def _speed(self, judging: Sequence[Dated]) -> Span:
         lowers, uppers = [], []
         for each, fresh in judging:
             if each.kind is EvidenceKind.PORT_SPEED and each.upper_bits_per_second is not None:
@@ -116,35 +127,20 @@ class Case:
         """Fresh observations of a shape, the newest first; of one line when ``subject`` is given."""
         found = [
             each
-            for (_, of), judging in self._judging.items()
-            for each, fresh in judging
-            if fresh and isinstance(each.observed, shape) and subject in (None, of)
+            for each in self._observed
+            if isinstance(each.observed, shape) and subject in (None, each.subject)
         ]
         return sorted(found, key=lambda each: each.at, reverse=True)
 
-    def expired(self, line: Line, flow: Flow) -> tuple[Evidence, ...]:
-        """Evidence of a line that is too old to count, the newest of each kind."""
-        newest: dict[EvidenceKind, Evidence] = {}
-        for each, fresh in self._judging.get(("line", line.id), ()):
-            older = newest.get(each.kind)
-            if not fresh and each.observed is None and each.direction in (flow, "both"):
-                newest[each.kind] = each if older is None or each.at > older.at else older
-        return tuple(newest.values())
-
-    def failed_once(self, line: Line, flow: Flow, span: Span) -> Evidence | None:
-        """The newest failed verify run that stands alone: it does not judge before a second one fails."""
-        alone = [
-            each
-            for each, fresh in self._judging.get(("line", line.id), ())
-            if fresh
-            and each.kind is EvidenceKind.VERIFY_FAILED
-            and each.direction == flow
-            and each.upper_bits_per_second is not None
-            and (span.upper is None or each.upper_bits_per_second < span.upper)
-        ]
-        newest = max(alone, key=lambda each: each.at, default=None)
-        beaten = newest and any(each.at > newest.at for each in span.lower_by if _passed_above(each, newest))
-        return None if beaten else newest
+    def left_over(self, line: Line, flow: Flow) -> LeftOver:
+        """What there is of a line and did not judge."""
+        key = (line.id, flow)
+        if key not in self._left_over:
+            judging = self._judging.get(("line", line.id), ())
+            one_way = [pair for pair in judging if pair[0].direction in (flow, "both")]
+            alone = _failed_once(one_way, self.capacity(line, flow))
+            self._left_over[key] = LeftOver(_newest_expired(one_way), alone)
+        return self._left_over[key]
 
     def contracts(self, lines: Sequence[Line], flow: Flow) -> list[tuple[int, Evidence]]:
         """The contracted rates of the lines, each as declared evidence dated from its contract's start."""
@@ -168,11 +164,25 @@ class Case:
         return found
 
 
+def _newest_expired(judging: Iterable[Dated]) -> tuple[Evidence, ...]:
+    newest: dict[EvidenceKind, Evidence] = {}
+    for each, fresh in judging:
+        if not fresh and (each.kind not in newest or each.at > newest[each.kind].at):
+            newest[each.kind] = each
+    return tuple(newest.values())
+
+
+def _failed_once(judging: Iterable[Dated], span: Span) -> Evidence | None:
+    """The newest failed verify run that is below what is known and stands alone."""
+    failed = [each for each, fresh in judging if fresh and each.kind is EvidenceKind.VERIFY_FAILED]
+    newest = max(failed, key=lambda each: each.at, default=None)
+    if newest is None or newest.upper_bits_per_second is None:
+        return None
+    known = span.upper is not None and span.upper <= newest.upper_bits_per_second
+    beaten = any(each.at > newest.at and _passed_above(each, newest) for each in span.lower_by)
+    return None if known or beaten else newest
+
+
 def _passed_above(passed: Evidence, failed: Evidence) -> bool:
     lower, upper = passed.lower_bits_per_second, failed.upper_bits_per_second
     return lower is not None and upper is not None and lower > upper
-
-
-def expired_reason(items: int) -> tuple[Reason, ...]:
-    """The finding that evidence is there and too old."""
-    return (Reason("expired", {"items": items}),) if items else ()

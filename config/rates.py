@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from config.bounds import NOTHING_KNOWN, Span, best, total, worst
-from config.case import Case, Flow, expired_reason
+from config.case import Case, Flow
 from config.evidence import Evidence
 from config.plan import Target
 from config.school import Line, classes_on
@@ -97,7 +97,7 @@ def _of_lines(
     threshold = threshold_of(needed, case)
     settles = _cheapest_test(needed, threshold, lines, spans, flow, adds=join is total)
     finding = _against(needed, join(spans), case, settles, _beside(case, lines, flow))
-    return _with_reasons(finding, *_findings(needed, lines, spans, flow, case))
+    return _with_reasons(finding, *_findings(needed, lines, flow, case))
 
 
 def threshold_of(needed: int, case: Case) -> int:
@@ -173,18 +173,20 @@ def _openness(span: Span, threshold: int) -> int:
     return (threshold if span.upper is None else span.upper) - (span.lower or 0)
 
 
-def _findings(
-    needed: int, lines: Sequence[Line], spans: Sequence[Span], flow: Flow, case: Case
-) -> list[Reason]:
+def _findings(needed: int, lines: Sequence[Line], flow: Flow, case: Case) -> list[Reason]:
     """What is worth knowing and no verdict."""
     found = []
     contracted = [rate for rate, _ in case.contracts(lines, flow)]
     if len(contracted) == len(lines) and sum(contracted) < needed:
         found.append(Reason("contract_below_target", {"contracted": sum(contracted), "needed": needed}))
-    for line, span in zip(lines, spans, strict=True):
-        if case.failed_once(line, flow, span):
-            found.append(Reason("verify_failed_once", {"line": line.id}))
-    found += expired_reason(sum(len(case.expired(line, flow)) for line in lines))
+    left_over = [case.left_over(line, flow) for line in lines]
+    found += [
+        Reason("verify_failed_once", {"line": each.failed_once.subject})
+        for each in left_over
+        if each.failed_once
+    ]
+    expired = sum(len(each.expired) for each in left_over)
+    found += [Reason("expired", {"items": expired})] if expired else []
     if case.school.egress == "shared_exit":
         found.append(Reason("shared_exit"))
     return found
@@ -194,10 +196,11 @@ def _beside(case: Case, lines: Sequence[Line], flow: Flow) -> tuple[Evidence, ..
     """The other direction, single failures, what is too old, what never judges, what is declared."""
     other: Flow = "up" if flow == "down" else "down"
     back = [each for line in lines for each in case.capacity(line, other).lower_by]
-    alone = [case.failed_once(line, flow, case.capacity(line, flow)) for line in lines]
-    old = [each for line in lines for each in case.expired(line, flow)]
+    left_over = [case.left_over(line, flow) for line in lines]
+    alone = [each.failed_once for each in left_over if each.failed_once]
+    old = [item for each in left_over for item in each.expired]
     declared = [item for _, item in case.contracts(lines, flow)]
-    return (*back, *(each for each in alone if each), *old, *case.shown, *declared)
+    return (*back, *alone, *old, *case.shown, *declared)
 
 
 def _only(some: tuple[Evidence, ...], others: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
