@@ -40,6 +40,8 @@ def encode(point: Point) -> str:
     """
     if not point.fields:
         raise ValueError(f"{point.measurement}: a point needs at least one field")
+    if point.measurement.startswith("#"):
+        raise ValueError(f"{point.measurement!r} reads as a comment")
     head = _escaped(point.measurement, _MEASUREMENT_ESCAPES)
     tags = "".join(
         f",{_escaped(key, _KEY_ESCAPES)}={_escaped(value, _KEY_ESCAPES)}"

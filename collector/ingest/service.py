@@ -210,7 +210,7 @@ class IngestService:
         sent = Clocks(beat.boot_id[:64], beat.wall_ns, beat.monotonic_ns)
         self.clocks.learn(identity.agent_id, sent, self._clock.wall_ns())
         self._liveness.heartbeat(identity.agent_id, identity.school_id, beat)
-        return JSONResponse({"heartbeat_seconds": round(float(self._settings.heartbeat), 3)})
+        return JSONResponse({"heartbeat_seconds": _whole(self._settings.heartbeat)})
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse(
@@ -231,3 +231,7 @@ def _answer(refused: list[Refused], *, of_our_agent: bool) -> Response:
 
 async def _ping(_: Request) -> Response:
     return Response(status_code=204, headers={"X-Influxdb-Version": "xiaotong", "X-Influxdb-Build": "OSS"})
+
+
+def _whole(seconds: float) -> int | float:
+    return int(seconds) if seconds == int(seconds) else float(seconds)
