@@ -1,0 +1,264 @@
+"""The embedded store, by the interface; the window figures are compared with plain arithmetic."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collector.batch import Batch, Row, Series
+from collector.store.embedded import EmbeddedStore
+from collector.store.interface import NS, Aggregate, StoreUnavailable, UnknownField
+from collector.store.upkeep import COARSE_ROUNDS, SWEEP_ROUNDS, Retention
+from config.measurements import Field, Measurement
+from config.points import FieldValue
+
+DAY = 86400
+START = 20_000 * DAY * NS
+KEPT = Retention(7 * DAY, 90 * DAY, 400 * DAY, 3650 * DAY)
+ETH0 = {"agent": "a1", "school": "s1", "interface": "eth0", "role": "line"}
+ETH1 = ETH0 | {"interface": "eth1"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    opened = EmbeddedStore(tmp_path / "points.db", retention=KEPT, day_offset_seconds=8 * 3600)
+    yield opened
+    opened.close()
+
+
+def batch(rows: list[Row], *series: Series, school: str = "s1") -> Batch:
+    return Batch(school, "a1", START, list(series) or [Series("interface", ETH0)], rows)
+
+
+def fold(store: EmbeddedStore, rounds: int = COARSE_ROUNDS + 1, now_ns: int = START) -> None:
+    for _ in range(rounds):
+        while store.maintain(now_ns):
+            pass
+
+
+def one(values: dict[str, FieldValue], seconds: float = 0) -> Row:
+    return (0, START + round(seconds * NS), values)
+
+
+def test_points_are_read_as_they_were_written_with_their_types(store: EmbeddedStore) -> None:
+    fields: dict[str, FieldValue] = {
+        "rx_bytes": 2**63 - 1, "window_seconds": 60.0, "operational": True, "duplex": "full",
+    }  # fmt: skip
+    store.write([batch([one(fields)])])
+    (series,) = store.points("s1", "interface", start_ns=START, end_ns=START + 1)
+    assert series.tags == ETH0
+    assert series.points[0].fields == fields
+    assert type(series.points[0].fields["operational"]) is bool
+    assert type(series.points[0].fields["window_seconds"]) is float
+    assert store.points("s1", "interface", start_ns=START + 1, end_ns=START + 9) == []
+    assert store.points("s2", "interface", start_ns=0, end_ns=2**62) == []
+
+
+@pytest.mark.fault(9)
+def test_the_same_point_twice_is_one_and_its_fields_are_joined(store: EmbeddedStore) -> None:
+    store.write([batch([one({"rx_bytes": 1, "tx_bytes": 2})])])
+    store.write([batch([one({"rx_bytes": 1, "tx_bytes": 2})]), batch([one({"rx_packets": 3})])])
+    (series,) = store.points("s1", "interface", start_ns=0, end_ns=2**62)
+    assert [point.fields for point in series.points] == [{"rx_bytes": 1, "tx_bytes": 2, "rx_packets": 3}]
+    assert store.latest("s1")[0].fields == {"rx_bytes": 1, "tx_bytes": 2, "rx_packets": 3}
+
+
+def test_latest_is_by_the_points_time_whatever_the_order(store: EmbeddedStore) -> None:
+    store.write([batch([one({"rx_bytes": 2}, 60), one({"rx_bytes": 1})])])
+    store.write([batch([one({"rx_bytes": 0}, 30)])])
+    store.write([batch([(0, START, {"rx_bytes": 9}), (1, START, {"rx_bytes": 8})],
+                       Series("interface", ETH0), Series("interface", ETH1), school="s2")])  # fmt: skip
+    latest = {(each.school_id, each.tags["interface"]): each for each in store.latest()}
+    assert latest["s1", "eth0"].time_ns == START + 60 * NS
+    assert latest["s1", "eth0"].fields == {"rx_bytes": 2}
+    assert {key: value.fields["rx_bytes"] for key, value in latest.items() if key[0] == "s2"} == {
+        ("s2", "eth0"): 9,
+        ("s2", "eth1"): 8,
+    }
+    assert [each.school_id for each in store.latest("s1")] == ["s1"]
+    assert store.latest("s1", "ping") == []
+
+
+@pytest.mark.parametrize("resolution", [10, 300, 900, 3600, 7200, 86400])
+def test_windows_are_what_arithmetic_says_and_gaps_are_absent(store: EmbeddedStore, resolution: int) -> None:
+    chance = random.Random(resolution)
+    values = {t: chance.randrange(10**9) for t in sorted(chance.sample(range(0, 2 * DAY, 10), 400))}
+    rows = [one({"rx_bytes": value}, t) for t, value in values.items()]
+    chance.shuffle(rows)
+    for place in range(0, 400, 100):
+        store.write([batch(rows[place : place + 100])])
+        fold(store, 2)
+    store.write([batch(rows[:50])])  # sent again
+    fold(store)
+    offset = 8 * 3600 if resolution == DAY else 0
+    expected: dict[int, list[int]] = {}
+    for t, value in values.items():
+        at = START // NS + t
+        expected.setdefault(((at + offset) // resolution * resolution - offset) * NS, []).append(value)
+    (series,) = store.series(
+        "s1",
+        "interface",
+        fields=["rx_bytes", "tx_bytes"],
+        start_ns=START - DAY * NS,
+        end_ns=START + 3 * DAY * NS,
+        resolution_seconds=resolution,
+    )
+    assert {window.start_ns: window.fields for window in series.windows} == {
+        start: {"rx_bytes": Aggregate(len(some), sum(some), min(some), max(some))}
+        for start, some in expected.items()
+    }
+    starts = [window.start_ns for window in series.windows]
+    assert starts == sorted(starts)
+
+
+def test_late_points_are_folded_in(store: EmbeddedStore) -> None:
+    store.write([batch([one({"rx_bytes": 1}, 600)])])
+    fold(store)
+    store.write([batch([one({"rx_bytes": 5}, 601), one({"rx_bytes": 3}, 10)])])
+    fold(store)
+    for resolution, sums in ((300, [3, 6]), (3600, [9]), (86400, [9])):
+        (series,) = store.series(
+            "s1", "interface", fields=["rx_bytes"], start_ns=START - DAY * NS, end_ns=START + DAY * NS,
+            resolution_seconds=resolution,
+        )  # fmt: skip
+        assert [window.fields["rx_bytes"].sum for window in series.windows] == sums
+
+
+def test_sums_beyond_64_bits_do_not_stop_the_windows(store: EmbeddedStore) -> None:
+    store.write([batch([one({"rx_bytes": 2**63 - 1}, t) for t in range(3)])])
+    fold(store)
+    (series,) = store.series(
+        "s1",
+        "interface",
+        fields=["rx_bytes"],
+        start_ns=START,
+        end_ns=START + NS * 300,
+        resolution_seconds=300,
+    )
+    assert series.windows[0].fields["rx_bytes"].sum == pytest.approx(3 * 2**63)
+
+
+def test_the_peak_is_found_in_raw_points_and_in_what_windows_keep_of_older_ones(store: EmbeddedStore) -> None:
+    store.write(
+        [batch([one({"rx_peak_bits_per_second": 900}, 301), one({"rx_peak_bits_per_second": 5}, 9 * DAY)])]
+    )
+    rows: list[Row] = [(0, START + 7 * NS, {"rx_peak_bits_per_second": 1}), (0, START, {"rx_bytes": 4})]
+    store.write([batch(rows, Series("interface", ETH1))])
+    when = {"start_ns": START, "end_ns": START + 10 * DAY * NS}
+    fold(store)
+    assert {p.tags["interface"]: (p.value, p.at_ns) for p in store.peaks("s1", "interface", "rx_peak_bits_per_second", **when)} == {
+        "eth0": (900, START + 301 * NS),
+        "eth1": (1, START + 7 * NS),
+    }  # fmt: skip
+    fold(store, SWEEP_ROUNDS, now_ns=START + 9 * DAY * NS)
+    (peak,) = store.peaks("s1", "interface", "rx_peak_bits_per_second", tags={"interface": "eth0"}, **when)
+    assert (peak.value, peak.at_ns) == (900, START + 300 * NS)
+    assert store.peaks("s1", "interface", "tx_peak_bits_per_second", **when) == []
+
+
+def test_retention_drops_what_is_old_and_keeps_the_rest(tmp_path: Path) -> None:
+    kept = Retention(1 * DAY, 2 * DAY, 4 * DAY, 8 * DAY)
+    store = EmbeddedStore(tmp_path / "points.db", retention=kept)
+    rows = [one({"rx_bytes": hour}, hour * 3600) for hour in range(24 * 10)]
+    store.write([batch(rows)])
+    fold(store, COARSE_ROUNDS + 1, now_ns=START)
+    fold(store, SWEEP_ROUNDS, now_ns=START + 10 * DAY * NS)
+
+    def count(resolution: int) -> int:
+        found = store.series(
+            "s1", "interface", fields=["rx_bytes"], start_ns=0, end_ns=2**62, resolution_seconds=resolution
+        )
+        return sum(len(series.windows) for series in found)
+
+    assert [count(resolution) for resolution in (1, 300, 3600, 86400)] == [24, 48, 96, 8]
+    store.close()
+
+
+def test_deleting_goes_by_small_steps(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "points.db", retention=Retention(DAY, DAY, DAY, DAY))
+    store.write([batch([one({"rx_bytes": t}, t) for t in range(9000)])])
+    steps = 0
+    while store.maintain(START + 30 * DAY * NS):
+        steps += 1
+    assert steps >= 5
+    assert store.points("s1", "interface", start_ns=0, end_ns=2**62) == []
+    store.close()
+
+
+def test_other_measurements_stand_apart(store: EmbeddedStore) -> None:
+    store.write([batch([one({"usage": 0.5, "big": 2**64 - 1})], Series("cpu", {"host": "x"}, other=True))])
+    store.write([batch([one({"rx_bytes": 1})], Series("interface", ETH0, other=True))])
+    assert store.points("s1", "interface", start_ns=0, end_ns=2**62) == []
+    assert store.distinct("s1", "interface") == []
+    assert {each.measurement: each.fields for each in store.latest("s1")}["cpu"] == {
+        "usage": 0.5,
+        "big": 2**64 - 1,
+    }
+
+
+def test_distinct_and_tags(store: EmbeddedStore) -> None:
+    rows: list[Row] = [(0, START, {"rx_bytes": 1}), (1, START, {"rx_bytes": 2})]
+    store.write([batch(rows, Series("interface", ETH0), Series("interface", ETH1))])
+    assert store.distinct("s1", "interface") == [ETH0, ETH1]
+    assert store.distinct("s1", "interface", {"interface": "eth1"}) == [ETH1]
+    assert store.distinct("s1", "interface", {"interface": "eth1", "role": "lan"}) == []
+    (series,) = store.points(
+        "s1", "interface", tags={"interface": "eth1"}, fields=["rx_bytes"], start_ns=0, end_ns=2**62
+    )
+    assert series.points[0].fields == {"rx_bytes": 2}
+
+
+def test_unknown_names_are_refused_and_never_reach_sql(store: EmbeddedStore) -> None:
+    for measurement, field in (
+        ("nothing", "x"),
+        ("interface", 'x"; DROP TABLE series; --'),
+        ("interface", "duplex"),
+    ):
+        with pytest.raises(UnknownField):
+            store.series("s1", measurement, fields=[field], start_ns=0, end_ns=1, resolution_seconds=300)
+    with pytest.raises(UnknownField):
+        store.peaks("s1", "interface", "nothing", start_ns=0, end_ns=1)
+
+
+def test_everything_is_there_after_reopening_with_a_grown_schema(tmp_path: Path) -> None:
+    small = {"m": Measurement("help", {}, {"a": Field("int", "help")})}
+    grown = {"m": Measurement("help", {}, {"a": Field("int", "help"), "b": Field("float", "help")})}
+    store = EmbeddedStore(tmp_path / "points.db", retention=KEPT, measurements=small)
+    store.write([batch([one({"a": 1})], Series("m", {}))])
+    store.close()
+    store = EmbeddedStore(tmp_path / "points.db", retention=KEPT, measurements=grown)
+    store.write([batch([one({"a": 2, "b": 0.5}, 1)], Series("m", {}))])
+    fold(store)
+    (points,) = store.points("s1", "m", start_ns=0, end_ns=2**62)
+    assert [point.fields for point in points.points] == [{"a": 1}, {"a": 2, "b": 0.5}]
+    (windows,) = store.series("s1", "m", fields=["a", "b"], start_ns=0, end_ns=2**62, resolution_seconds=3600)
+    assert windows.windows[0].fields == {"a": Aggregate(2, 3, 1, 2), "b": Aggregate(1, 0.5, 0.5, 0.5)}
+    store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        store.write([])
+    store.close()
+
+
+def test_a_write_that_fails_leaves_nothing_of_it(store: EmbeddedStore, tmp_path: Path) -> None:
+    with pytest.raises(OverflowError):
+        store.write([batch([one({"rx_bytes": 1})]), batch([one({"rx_bytes": 2**64}, 1)])])
+    assert store.points("s1", "interface", start_ns=0, end_ns=2**62) == []
+    store.write([batch([one({"rx_bytes": 1})])])
+    assert len(store.points("s1", "interface", start_ns=0, end_ns=2**62)) == 1
+
+
+def test_a_file_that_is_no_store_is_told(tmp_path: Path) -> None:
+    (tmp_path / "points.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreUnavailable, match=r"points\.db"):
+        EmbeddedStore(tmp_path / "points.db", retention=KEPT)
+
+
+def test_another_process_sees_what_was_written(store: EmbeddedStore, tmp_path: Path) -> None:
+    store.write([batch([one({"rx_bytes": 1})])])
+    with sqlite3.connect(f"file:{tmp_path / 'points.db'}?mode=ro", uri=True) as other:
+        assert other.execute("SELECT count(*) FROM raw_interface").fetchone() == (1,)
+    other.close()
