@@ -153,7 +153,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_plan(path: Path) -> Plan:
     """Read and check a plan's file. Raises SettingsError, one line: file, key, what is allowed."""
     plan = load(path, Plan)
-    problem = next(_problems(plan), None)
+    problem = next(problems_of(plan), None)
     if problem:
         raise SettingsError(f"{path}: {problem}")
     return plan
@@ -166,7 +166,7 @@ def shipped_plans() -> dict[str, Plan]:
     return {plan.id: plan for plan in plans}
 
 
-def _problems(plan: Plan) -> Iterator[str]:
+def problems_of(plan: Plan) -> Iterator[str]:
     """What the types cannot say, one line each, the first key of the file first."""
     if plan.ends < plan.starts:
         yield f"key ends: {plan.ends} is before starts, {plan.starts}; allowed: that day or later"

@@ -13,8 +13,22 @@ from config.plan import shipped_plans
 from config.school import ClassesOfYear, Contract, Fact, Line, School
 from config.verdict import Settles
 from tests.config.situations import (
-    CALENDAR, M, NOW, G, access_points, failed, ipv6, passed, peak, port, school, search, target_of, terminal,
-    trunk, uplink,
+    CALENDAR,
+    NOW,
+    G,
+    M,
+    access_points,
+    failed,
+    ipv6,
+    passed,
+    peak,
+    port,
+    school,
+    search,
+    target_of,
+    terminal,
+    trunk,
+    uplink,
 )  # fmt: skip
 
 RURAL = school(9, "rural")
