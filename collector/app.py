@@ -25,6 +25,9 @@ from collector.rooms import Rooms
 from collector.settings import CollectorSettings, StoreSettings
 from collector.store.embedded import EmbeddedStore
 from collector.store.upkeep import Retention
+from collector.verdicts.opening import open_room
+from collector.verdicts.ticker import Ticker
+from collector.web.api import api_routes
 
 
 def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | None = None) -> Rooms:
@@ -35,8 +38,10 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     clock = clock or SystemClock()
     data = settings.data
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    registry = Registry.open(f"sqlite:///{data / 'registry.db'}")
+    registry = Registry.open(settings.registry_url, settings.registry.refresh)
     stack.callback(registry.close)
+    verdicts = open_room(registry, settings.verdicts, clock)
+    ticker = Ticker([verdicts.tick, registry.flush_seen])
     store = _open_store(settings)
     stack.callback(store.close)
     journal = Journal(
@@ -55,9 +60,12 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         settings, agents=registry, journal=journal, liveness=liveness, set_aside=set_aside, clock=clock
     )
     stack.callback(ingest.close)
-    # verdicts: make the room here and «consumer.add_listener(verdicts)»
+    consumer.add_listener(verdicts)
     stack.callback(consumer.stop)
-    return Rooms(settings, clock, registry, journal, store, set_aside, liveness, ingest, consumer)
+    stack.callback(ticker.stop)
+    return Rooms(
+        settings, clock, registry, journal, store, set_aside, liveness, ingest, consumer, verdicts, ticker
+    )
 
 
 def routes_of(rooms: Rooms) -> list[BaseRoute]:
@@ -65,6 +73,7 @@ def routes_of(rooms: Rooms) -> list[BaseRoute]:
     return [
         *rooms.ingest.routes(),
         # responder: *ticket_routes(rooms),
+        *api_routes(rooms),
         # pages: *collector.web.routes(rooms),
     ]
 
@@ -87,6 +96,7 @@ def _lifespan(
             rooms = await run_in_threadpool(open_rooms, settings, stack, clock)
             app.router.routes.extend(routes_of(rooms))
             rooms.consumer.start()
+            rooms.ticker.start()
             if on_ready is not None:
                 on_ready(rooms)
             yield

@@ -13,6 +13,8 @@ from collector.ingest.set_aside import SetAside
 from collector.registry import Registry
 from collector.settings import CollectorSettings
 from collector.store.interface import Store
+from collector.verdicts.room import VerdictRoom
+from collector.verdicts.ticker import Ticker
 
 
 @dataclass(frozen=True)
@@ -28,3 +30,5 @@ class Rooms:
     liveness: Liveness
     ingest: IngestService
     consumer: Consumer
+    verdicts: VerdictRoom
+    ticker: Ticker

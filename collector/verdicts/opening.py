@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.clock import Clock, SystemClock
 from collector.registry import Registry
 from collector.settings import VerdictSettings
 from collector.verdicts.room import JudgeSchool, VerdictRoom
@@ -17,12 +18,23 @@ from config.school import School
 from config.settings import SettingsError
 from config.verdict import Verdict
 
+NS = 10**9
 
-def open_room(registry: Registry, settings: VerdictSettings) -> VerdictRoom:
+
+def open_room(registry: Registry, settings: VerdictSettings, clock: Clock | None = None) -> VerdictRoom:
     """The room on a registry. Raises SettingsError for a plan or calendar that cannot be used."""
+    clock = clock or SystemClock()
     calendar = load_calendar(Path(settings.calendar)) if settings.calendar else default_calendar()
     judge = _judge_by(calendar)
-    return VerdictRoom(registry, chosen_plans(settings.plans), judge, calendar, settings)
+    return VerdictRoom(
+        registry,
+        chosen_plans(settings.plans),
+        judge,
+        calendar,
+        settings,
+        now=lambda: datetime.fromtimestamp(clock.wall_ns() / NS, UTC),
+        monotonic=lambda: clock.monotonic_ns() / NS,
+    )
 
 
 def chosen_plans(names: Sequence[str]) -> dict[str, Plan]:

@@ -1,4 +1,4 @@
-"""Verdicts as JSON: the shape of ``xiaotong-agent check --json``, with what only a collector knows beside it."""
+"""Verdicts as JSON: the shape of ``xiaotong-agent check --json``, with what a collector knows beside it."""
 
 from __future__ import annotations
 
