@@ -159,6 +159,15 @@ def settles_text(settles: Settles, language: Language) -> str:
     return translate("Would settle it: {what}", language, what=text)
 
 
+def probe_state(success: bool | None, unknown: str | None, error: str | None, language: Language) -> str:
+    """How a probe fared: «✓ measures», «? unknown: needs CAP_NET_RAW» or «✗ failed: …»."""
+    if unknown:
+        return "? " + translate("unknown: {why}", language, why=translate(unknown, language))
+    if error or success is False:
+        return "✗ " + translate("failed: {why}", language, why=error or "?")
+    return "✓ " + translate("measures", language)
+
+
 def table(shown: Sequence[Row], language: Language) -> Table:
     """The rows as a table for a terminal; rich is loaded only here: most of our processes have no screen."""
     from rich.table import Table  # noqa: PLC0415

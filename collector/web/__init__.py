@@ -22,5 +22,6 @@ def routes(rooms: PageRooms) -> list[BaseRoute]:
     return [
         Route("/", pages.schools, middleware=guarded),
         Route("/schools/{school_id}", pages.school, middleware=guarded),
+        Route("/schools/{school_id}/throughput", pages.throughput, middleware=guarded),
         Mount("/static", StaticFiles(directory=STATIC), middleware=guarded),
     ]

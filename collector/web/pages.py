@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +18,7 @@ from collector.store.interface import Store
 from collector.verdicts.room import Judged, VerdictRoom
 from collector.web import views
 from collector.web.rendering import language_wished, page
+from collector.web.throughput import throughput
 from config.school import School
 from config.words import Language, html_language, message, translate
 
@@ -59,6 +61,17 @@ class Pages:
     async def school(self, request: Request) -> Response:
         """One school: verdicts, throughput, probes. 404 for one that is not known."""
         return await run_in_threadpool(self._school, request)
+
+    async def throughput(self, request: Request) -> Response:
+        """The data of the chart, JSON. 404 for a school that is not known."""
+        return await run_in_threadpool(self._throughput, request)
+
+    def _throughput(self, request: Request) -> Response:
+        school_id = request.path_params["school_id"]
+        if self._rooms.registry.school(school_id) is None:
+            return Response(b'{"reason": "no such school"}', 404, media_type="application/json")
+        body = msgspec.json.encode(throughput(self._rooms.store, school_id))
+        return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     def _schools(self, request: Request) -> Response:
         language = language_wished(request)

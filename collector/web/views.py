@@ -14,7 +14,7 @@ from collector.store.interface import Latest
 from collector.verdicts.room import Judged
 from config.plan import Plan
 from config.points import FieldValue
-from config.present import LOOKS, Row, age, row
+from config.present import LOOKS, Row, age, probe_state, row
 from config.school import School
 from config.verdict import Answer, Verdict
 from config.words import Language, message, translate
@@ -122,20 +122,17 @@ def probe_views(latest: Iterable[Latest], language: Language, now: datetime) -> 
     return [
         ProbeView(
             name=point.tags.get("probe", "?"),
-            state=probe_state(point.fields, language),
+            state=_probe_state(point.fields, language),
             age=age((now_ns - point.time_ns) / 1e9, language),
         )
         for point in sorted(latest, key=lambda point: point.tags.get("probe", ""))
     ]
 
 
-def probe_state(fields: dict[str, FieldValue], language: Language) -> str:
-    """«✓ measures», «? unknown: needs CAP_NET_RAW» or «✗ failed: …»."""
-    if fields.get("unknown"):
-        return "? " + translate("unknown: {why}", language, why=translate(str(fields["unknown"]), language))
-    if fields.get("error") or fields.get("success") is False:
-        return "✗ " + translate("failed: {why}", language, why=fields.get("error", "?"))
-    return "✓ " + translate("measures", language)
+def _probe_state(fields: dict[str, FieldValue], language: Language) -> str:
+    unknown, error = (fields.get(name) for name in ("unknown", "error"))
+    texts = [str(text) if text else None for text in (unknown, error)]
+    return probe_state(fields.get("success") is not False, texts[0], texts[1], language)
 
 
 def chart_target(verdicts: Iterable[Verdict], school: School) -> int | None:

@@ -138,9 +138,8 @@ async function update() {
   for (const series of (await answer.json()).interfaces) {
     if (!series.times.length) continue;
     if (!panels.size) box.replaceChildren();
-    const key = `${series.device ?? ""} ${series.interface}`;
-    if (!panels.has(key)) panels.set(key, new Panel(series));
-    panels.get(key).show(series);
+    if (!panels.has(series.interface)) panels.set(series.interface, new Panel(series));
+    panels.get(series.interface).show(series);
   }
 }
 

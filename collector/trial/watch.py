@@ -1,0 +1,93 @@
+"""What a trial asks its collector, over HTTP as anybody would."""
+
+from __future__ import annotations
+
+import http.client
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from collector.verdicts.report import EvidenceReport, ProbeReport, SchoolReport, VerdictReport
+from collector.web.throughput import InterfaceSeries, Throughput
+from config.evidence import Evidence
+from config.verdict import Verdict
+
+TIMEOUT_SECONDS = 3.0
+MAX_ANSWER_BYTES = 8 * 2**20
+
+T = TypeVar("T")
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What is known of the school now."""
+
+    at: datetime
+    verdicts: list[Verdict]
+    probes: list[ProbeReport]
+    interfaces: list[InterfaceSeries]
+
+
+class NoAnswer(Exception):
+    """The collector did not answer, or not what we can read; the text says what."""
+
+
+def is_healthy(host: str, port: int) -> bool:
+    """True once the collector takes points."""
+    try:
+        _get(host, port, "/health")
+    except NoAnswer:
+        return False
+    return True
+
+
+def look(host: str, port: int, school_id: str, plan: str) -> Seen:
+    """Ask for verdicts and rates. Raises NoAnswer."""
+    school = f"/api/v1/schools/{school_id}"
+    report = _decoded(_get(host, port, f"{school}/verdicts?plan={plan}"), SchoolReport)
+    moved = _decoded(_get(host, port, f"/schools/{school_id}/throughput"), Throughput)
+    verdicts = [verdict_of(one, report) for one in report.verdicts]
+    return Seen(report.at, verdicts, report.probes, moved.interfaces)
+
+
+def verdict_of(one: VerdictReport, report: SchoolReport) -> Verdict:
+    """A verdict as the judge gave it."""
+    return msgspec.convert(
+        {
+            **msgspec.structs.asdict(one),
+            "plan": report.plan,
+            "school": report.school,
+            "answer": one.verdict,
+            "needed": one.needed_bits_per_second,
+            "evidence": [_evidence_of(evidence) for evidence in one.evidence],
+            "beside": [_evidence_of(evidence) for evidence in one.beside],
+            "at": report.at,
+        },
+        Verdict,
+    )
+
+
+def _evidence_of(one: EvidenceReport) -> Evidence:
+    return msgspec.convert(msgspec.structs.asdict(one), Evidence)
+
+
+def _decoded(body: bytes, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.DecodeError as error:
+        raise NoAnswer(f"not what was asked for: {error}") from None
+
+
+def _get(host: str, port: int, path: str) -> bytes:
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read(MAX_ANSWER_BYTES)
+    except (OSError, http.client.HTTPException) as error:
+        raise NoAnswer(f"{path}: {error}") from None
+    finally:
+        connection.close()
+    if answer.status != http.client.OK:
+        raise NoAnswer(f"{path}: status {answer.status}")
+    return body
