@@ -20,6 +20,7 @@ from config.units import Bytes, Seconds
 
 MAX_TOKEN_BYTES = 4096
 MIN_SPOOL_BYTES = 256 * 1024
+MIN_RESERVE_BYTES = 512 * 1024
 
 Hours = Literal["always", "school", "outside_school"]
 
@@ -268,6 +269,8 @@ def _range_problems(settings: AgentSettings) -> Iterator[Problem]:
     spool = settings.spool
     if spool.max_bytes < MIN_SPOOL_BYTES:
         yield "spool.max_bytes", "allowed is 256KiB or more"
+    if 0 < spool.reserve < MIN_RESERVE_BYTES:
+        yield "spool.reserve", "allowed is 512KiB or more, or 0B for none"
     if spool.hold >= spool.flush:
         yield "spool.hold", "allowed is less than spool.flush"
     for key, block, name in _POSITIVE:

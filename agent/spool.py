@@ -38,6 +38,7 @@ FILE_NAME = "spool.sqlite"
 RESERVE_NAME = "spool.reserve"
 
 LINES_IN_MEMORY = 4
+COMMIT_BYTES = 64 * 1024
 
 T = TypeVar("T")
 
@@ -73,7 +74,8 @@ class Spool:
         self._path = directory / FILE_NAME
         self._reserve = directory / RESERVE_NAME
         self._file = self._opened()
-        keep_reserve(self._reserve, settings.reserve)
+        self._tight = False
+        self._renew_reserve()
 
     @property
     def spool_id(self) -> str:
@@ -233,13 +235,30 @@ class Spool:
         self._delete_gone()
         self._make_room_within_bounds()
         written: bool = bool(self._held) and self._on_file(self._insert_held, otherwise=False)
-        if written:
-            self._held.clear()
-            keep_reserve(self._reserve, self._settings.reserve)
+        while written and self._held:
+            written = self._on_file(self._insert_held, otherwise=False)
+        self._renew_reserve()
 
     def _insert_held(self, file: SpoolFile) -> bool:
-        file.insert(list(self._held))
+        """Write the oldest that are held, a commit's worth of them: the log must fit into the reserve."""
+        some: list[Batch] = []
+        size = 0
+        for batch in self._held:
+            if some and size + batch.cost_bytes > COMMIT_BYTES:
+                break
+            some.append(batch)
+            size += batch.cost_bytes
+        file.insert(some)
+        for _ in some:
+            self._held.popleft()
         return True
+
+    def _renew_reserve(self) -> None:
+        """Hold the reserve again; while there is no room for it the file may not grow either."""
+        tight = not keep_reserve(self._reserve, self._settings.reserve)
+        if tight != self._tight:
+            self._tight = tight
+            self._on_file(lambda file: file.let_grow(allowed=not tight), None)
 
     def _delete_gone(self) -> None:
         if self._gone:
@@ -270,7 +289,7 @@ class Spool:
         for _ in range(2):
             try:
                 return operation(self._file)
-            except DamagedError as error:
+            except (DamagedError, UnicodeDecodeError) as error:
                 self._start_anew(error)
             except sqlite3.Error as error:
                 if not self._helped(error):
@@ -281,16 +300,19 @@ class Spool:
         log.warning("spool error=%s", error)
         if is_full(error):
             self._evict_from_reserve()
-        elif is_damage(error) or isinstance(error, sqlite3.ProgrammingError):
+        elif is_damage(error, self._path) or isinstance(error, sqlite3.ProgrammingError):
             self._start_anew(error)
         else:
             return False
         return True
 
     def _evict_from_reserve(self) -> None:
-        """A full disk refuses deletes as well: give the reserve back to it, then delete."""
+        """A full disk refuses deletes as well, and the log cannot come into a file that must grow for it: so
+        give the reserve back, empty the log, then delete.
+        """
         self._reserve.unlink(missing_ok=True)
         try:
+            self._file.checkpoint()
             self._lose(self._file.evict(4 * self._held_bytes() + 16384, 1), "disk is full")
         except sqlite3.Error as error:
             log.warning("spool cannot evict error=%s", error)
@@ -320,7 +342,7 @@ class Spool:
             if is_full(error):
                 self._reserve.unlink(missing_ok=True)
                 return SpoolFile(self._path, self._settings.max_bytes)
-            if not is_damage(error):
+            if not is_damage(error, self._path):
                 raise
             log.warning("spool is damaged error=%s", error)
         return self._salvaged(move_away(self._path))

@@ -10,6 +10,7 @@ second agent out and needs no shared-memory file.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import sqlite3
 import zlib
@@ -76,6 +77,9 @@ class SpoolFile:
             self.spool_id = self._about("spool_id") or self._new_id()
             self.next_sequence = self._reserved_sequences()
             self.batches, self.bytes = self._totals()
+        except UnicodeDecodeError:
+            self._connection.close()
+            raise DamagedError("schema") from None
         except BaseException:
             self._connection.close()
             raise
@@ -84,7 +88,7 @@ class SpoolFile:
         """Give back the sequence numbers not used, and close."""
         try:
             self._set_about("next_sequence", str(self.next_sequence))
-            self._checkpoint()
+            self.checkpoint()
         finally:
             self._connection.close()
 
@@ -187,8 +191,8 @@ class SpoolFile:
         verdict = self._connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict is None or verdict[0] not in ("ok", b"ok"):
             raise DamagedError(f"quick_check: {verdict}")
-        pages = (max_bytes * 5 // 4 + FILE_SLACK_BYTES) // PAGE_BYTES
-        self._connection.execute(f"PRAGMA max_page_count={pages}")
+        self._most_pages = (max_bytes * 5 // 4 + FILE_SLACK_BYTES) // PAGE_BYTES
+        self.let_grow(allowed=True)
 
     def _reserved_sequences(self) -> int:
         written = self._about("next_sequence") or "1"
@@ -198,7 +202,7 @@ class SpoolFile:
         start = max(int(written), (row[0] or 0) + 1)
         self._reserved = start + SEQUENCE_BLOCK
         self._set_about("next_sequence", str(self._reserved))
-        self._checkpoint()  # a rotten log must not take the reservation back
+        self.checkpoint()  # a rotten log must not take the reservation back
         return start
 
     def _new_id(self) -> str:
@@ -234,7 +238,15 @@ class SpoolFile:
         row = self._connection.execute(query, (sequence,)).fetchone()
         return None if row is None else _sound(row, self.spool_id)
 
-    def _checkpoint(self) -> None:
+    def let_grow(self, *, allowed: bool) -> None:
+        """Let the file grow up to its bound, or not at all: then only what was evicted makes room."""
+        if not allowed:
+            self.checkpoint()  # so that the pages counted next are on disk, not in the log alone
+        pages = self._most_pages if allowed else self._connection.execute("PRAGMA page_count").fetchone()[0]
+        self._connection.execute(f"PRAGMA max_page_count={pages}").fetchall()
+
+    def checkpoint(self) -> None:
+        """Bring the log into the file, so that the log's room is used again."""
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
@@ -250,7 +262,7 @@ def readable(path: Path) -> Iterator[Batch]:
                 if batch is not None and batch.sequence not in seen:
                     seen.add(batch.sequence)
                     yield batch
-        except sqlite3.Error as error:
+        except (sqlite3.Error, DamagedError, UnicodeDecodeError) as error:
             log.warning("damaged spool read up to here order=%s error=%s", order, error)
         finally:
             if connection is not None:
@@ -263,10 +275,15 @@ def is_full(error: sqlite3.Error) -> bool:
     return code & 0xFF == sqlite3.SQLITE_FULL
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """The file does not hold what was written; not: locked, read-only, full."""
-    code = getattr(error, "sqlite_errorcode", None) or 0
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+def is_damage(error: sqlite3.Error, path: Path) -> bool:
+    """The file does not hold what was written; not: locked, full, on a read-only disk.
+
+    A rotten header makes SQLite call a file read-only that can well be written.
+    """
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code == sqlite3.SQLITE_READONLY:
+        return os.access(path, os.W_OK)
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
 def _connected(path: Path) -> sqlite3.Connection:
@@ -286,6 +303,9 @@ def _connected(path: Path) -> sqlite3.Connection:
     except sqlite3.Error:
         connection.close()
         raise
+    except UnicodeDecodeError:  # Python could not read SQLite's message: it quotes a rotten schema
+        connection.close()
+        raise DamagedError("schema") from None
     return connection
 
 

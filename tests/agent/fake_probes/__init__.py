@@ -1,0 +1,1 @@
+"""Tiny probes for the tests of what runs probes."""
