@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
 from agent.clock import Clock, SystemClock
+from collector import web
 from collector.ingest.answers import Answer, answer_refusal
 from collector.ingest.consumer import Consumer
 from collector.ingest.journal import Journal
@@ -74,7 +75,7 @@ def routes_of(rooms: Rooms) -> list[BaseRoute]:
         *rooms.ingest.routes(),
         # responder: *ticket_routes(rooms),
         *api_routes(rooms),
-        # pages: *collector.web.routes(rooms),
+        *web.routes(rooms),
     ]
 
 
