@@ -1,0 +1,228 @@
+"""From what the receiver counted to a rate, a reason to stop, and the bound that the test gives. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+EVALUATE_EVERY_SAMPLES = 4
+EVALUATIONS_IN_A_ROW = 5
+OVERLAP = 0.95
+"""FastBTS (NSDI 2021): 50 ms samples, judged every 200 ms, five judgements in a row overlapping by 0.95."""
+NARROWEST_SHARE = 0.02
+"""No interval is taken for narrower than this part of its middle: a steady line must not fail on the jitter
+of single segments."""
+AGREEING_SHARE = 0.05
+"""Two intervals are compared as if they reached this far to both sides of their means: their estimates then
+agree within about 0.25 %."""
+VERIFY_HEADROOM = 1.01
+"""A verify run paces this much above what it asks, so that the last per mille is not a coin toss."""
+GROWTH_SHARE = 0.02
+GROWTH_SECONDS = 0.02
+"""Delay keeps growing when its median rises from the middle to the last third of a run by more than 20 ms and
+more than 2 % of the time between: a queue that takes in 2 % more than it lets out."""
+QUEUE_SECONDS = 0.003
+QUEUE_SHARE = 0.10
+LOSS_SHARE = 0.0001
+LOSS_BASED = frozenset(
+    {"reno", "cubic", "bic", "htcp", "highspeed", "hybla", "illinois", "scalable", "westwood"}
+)
+
+Bound = Literal["equal", "lower", "upper", "none"]
+Limit = Literal["nothing", "host_cpu", "far_end", "rate_cap", "window", "loss_under_reno"]
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A cumulative count: bits at the IP layer, so many seconds after the load began."""
+
+    seconds: float
+    bits: float
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """Where the rates lie densest, and the mean of those that lie in it; bit/s."""
+
+    low: float
+    high: float
+    mean: float
+
+
+def rates(marks: Sequence[Mark]) -> list[float]:
+    """The rate of each sub-interval, bit/s."""
+    return [
+        (after.bits - before.bits) / (after.seconds - before.seconds)
+        for before, after in itertools.pairwise(marks)
+        if after.seconds > before.seconds
+    ]
+
+
+def crucial_interval(samples: Sequence[float]) -> Interval | None:
+    """The interval of sorted samples that maximises K²/L (K samples inside, L long); FastBTS section 3."""
+    ordered = sorted(samples)
+    best: tuple[float, int, int] | None = None
+    for low, first in enumerate(ordered):
+        for high in range(low, len(ordered)):
+            length = max(ordered[high] - first, NARROWEST_SHARE * ordered[high], 1.0)
+            density = (high - low + 1) ** 2 / length
+            if best is None or density > best[0]:
+                best = (density, low, high)
+    if best is None:
+        return None
+    inside = ordered[best[1] : best[2] + 1]
+    return Interval(low=inside[0], high=inside[-1], mean=statistics.fmean(inside))
+
+
+def overlap(first: Interval, second: Interval) -> float:
+    """Intersection over union of two intervals, each widened to ``AGREEING_SHARE`` of its mean."""
+    (a, b), (c, d) = _widened(first), _widened(second)
+    union = max(b, d) - min(a, c)
+    return max(0.0, min(b, d) - max(a, c)) / union if union else 1.0
+
+
+def _widened(interval: Interval) -> tuple[float, float]:
+    reach = AGREEING_SHARE * interval.mean
+    return min(interval.low, interval.mean - reach), max(interval.high, interval.mean + reach)
+
+
+class Convergence:
+    """Tells when more samples would not change the estimate."""
+
+    def __init__(self, least_seconds: float) -> None:
+        self._least_seconds = least_seconds
+        self._judged_samples = 0
+        self._agreeing = 0
+        self.interval: Interval | None = None
+
+    def reached(self, marks: Sequence[Mark]) -> bool:
+        """Look at the marks so far; judges only when four more samples have come since the last time."""
+        samples = rates(marks)
+        if len(samples) < self._judged_samples + EVALUATE_EVERY_SAMPLES:
+            return False
+        self._judged_samples = len(samples)
+        before, self.interval = self.interval, crucial_interval(samples)
+        agrees = (
+            before is not None and self.interval is not None and overlap(before, self.interval) >= OVERLAP
+        )
+        self._agreeing = self._agreeing + 1 if agrees else 0
+        return self._agreeing >= EVALUATIONS_IN_A_ROW and marks[-1].seconds >= self._least_seconds
+
+
+def bits_at(marks: Sequence[Mark], seconds: float) -> float:
+    """The count at that time, on the straight line between the two marks around it."""
+    after = bisect_left(marks, seconds, key=lambda mark: mark.seconds)
+    if after == 0:
+        return marks[0].bits if marks else 0.0
+    if after == len(marks):
+        return marks[-1].bits
+    low, high = marks[after - 1], marks[after]
+    return low.bits + (high.bits - low.bits) * (seconds - low.seconds) / (high.seconds - low.seconds)
+
+
+def mean_rate(marks: Sequence[Mark], start: float, end: float) -> float | None:
+    """Mean rate between two times, bit/s; None without a span."""
+    return (bits_at(marks, end) - bits_at(marks, start)) / (end - start) if marks and end > start else None
+
+
+def last_two_thirds(marks: Sequence[Mark]) -> float | None:
+    """Mean rate over the last two thirds of what was counted: what a verify run is judged by."""
+    return mean_rate(marks, marks[-1].seconds / 3, marks[-1].seconds) if marks else None
+
+
+def maximum_1s(marks: Sequence[Mark]) -> float | None:
+    """The greatest mean over a whole second (RFC 9097, dt = 1 s) from any mark on; None in a shorter run."""
+    means = [
+        mean_rate(marks, mark.seconds, mark.seconds + 1.0)
+        for mark in marks
+        if mark.seconds + 1.0 <= marks[-1].seconds
+    ]
+    return max((mean for mean in means if mean is not None), default=None)
+
+
+def added(first: Sequence[Mark], second: Sequence[Mark]) -> list[Mark]:
+    """Two counts of the same time together, at the times of the first."""
+    return [Mark(mark.seconds, mark.bits + bits_at(second, mark.seconds)) for mark in first]
+
+
+def carried(received: Sequence[Mark], users: Sequence[Mark]) -> list[Mark]:
+    """What the line carried: the test's own and, where any were seen, the users' bits."""
+    return added(received, users) if users and users[-1].bits > 0 else list(received)
+
+
+def straightened(marks: Sequence[Mark]) -> list[Mark]:
+    """A count whose counter refreshes more seldom than it is read, as one straight line between its steps.
+
+    The line goes from the first step to the last: the time before the first step belongs to an unknown past.
+    """
+    steps = [after for before, after in itertools.pairwise(marks) if after.bits != before.bits]
+    if not marks or len(steps) * 2 >= len(marks) - 1:
+        return list(marks)
+    if len(steps) < 2:
+        return [Mark(mark.seconds, 0.0) for mark in marks]
+    slope = (steps[-1].bits - steps[0].bits) / (steps[-1].seconds - steps[0].seconds)
+    return [Mark(mark.seconds, slope * mark.seconds) for mark in marks]
+
+
+def grade(added_seconds: float) -> str:
+    """Latency under load, by how much it adds to the round trip: A+ below 5 ms to F from 400 ms."""
+    limits = ((0.005, "A+"), (0.030, "A"), (0.060, "B"), (0.200, "C"), (0.400, "D"))
+    return next((name for limit, name in limits if added_seconds < limit), "F")
+
+
+def keeps_growing(round_trips: Sequence[tuple[float, float]], seconds: float) -> bool:
+    """True when the delay of (time, round trip) still rises at the end of a run of so many seconds."""
+    middle = [rtt for at, rtt in round_trips if seconds / 3 <= at < seconds * 2 / 3]
+    last = [rtt for at, rtt in round_trips if at >= seconds * 2 / 3]
+    if not middle or not last:
+        return False
+    rise = statistics.median(last) - statistics.median(middle)
+    return rise > max(GROWTH_SECONDS, GROWTH_SHARE * seconds / 3)
+
+
+def has_queue(idle_rtt: float | None, loaded_rtt: float | None) -> bool:
+    """True when the load built a queue: the sign that a bottleneck, and no loss on the way, set the rate."""
+    if idle_rtt is None or loaded_rtt is None:
+        return False
+    return loaded_rtt - idle_rtt > max(QUEUE_SECONDS, QUEUE_SHARE * idle_rtt)
+
+
+class Circumstances(msgspec.Struct, frozen=True):
+    """What may have limited a test other than the line. Shares are 0 to 1; None is not known."""
+
+    host_cpu_share: float | None
+    far_cpu_share: float | None
+    congestion_control: str
+    retransmitted_share: float
+    window_limited_share: float
+    queue: bool
+    rate_bits_per_second: float
+    cap_bits_per_second: int | None
+    cpu_limit: float
+
+
+def limit_of(seen: Circumstances) -> Limit:
+    """What limited the test other than the line, the surest first."""
+    if (seen.host_cpu_share or 0.0) > seen.cpu_limit:
+        return "host_cpu"
+    if (seen.far_cpu_share or 0.0) > seen.cpu_limit:
+        return "far_end"
+    if seen.cap_bits_per_second and seen.rate_bits_per_second > 0.95 * seen.cap_bits_per_second:
+        return "rate_cap"
+    if seen.window_limited_share > 0.5:
+        return "window"
+    loss = seen.retransmitted_share > LOSS_SHARE and not seen.queue
+    return "loss_under_reno" if loss and seen.congestion_control in LOSS_BASED else "nothing"
+
+
+def bound_of_search(limited_by: Limit, *, converged: bool) -> Bound:
+    """A search that settled, limited by nothing but the line, gives the line's rate; else a lower bound."""
+    return "equal" if converged and limited_by == "nothing" else "lower"
+
+
+def bound_of_verify(*, passed: bool, limited_by: Limit) -> Bound:
+    """Passed: the line carries at least what was asked. Failed: less, unless something else limited it."""
+    return "lower" if passed or limited_by != "nothing" else "upper"

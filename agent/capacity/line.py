@@ -1,0 +1,92 @@
+"""Whether a test left by a line of the school, and what that line's own counter moved meanwhile."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from agent.capacity.estimate import Mark
+from agent.network.counters import parse_net_dev
+from agent.probe import Site
+
+COUNTS_FROM_SHARE = 0.90
+ETHERNET = "1"
+ETHERNET_HEADER_BYTES = 14
+"""What Linux counts of the frame's header; interfaces of another type (tun, ppp) count from the IP layer."""
+
+SAME_HOST = "the far end is on this host: the path leaves by no line"
+IN_LAN = "the agent stands in the LAN: it cannot read the line's own counter"
+NOT_A_LINE = "the path leaves by {interface}, which is no declared line"
+NO_INTERFACE = "the path's interface is not known"
+
+
+class Way(msgspec.Struct, frozen=True):
+    """Where a connection leaves: the line's id and interface, or why there is none."""
+
+    line: str | None = None
+    interface: str | None = None
+    why: str = ""
+
+
+def way_of(site: Site, local: str, peer: str, lines: Mapping[str, str]) -> Way:
+    """The line that a connection from ``local`` to ``peer`` leaves by. ``lines``: interface → id."""
+    ours, far = ipaddress.ip_address(local), ipaddress.ip_address(peer)
+    if far.is_loopback or ours == far:
+        return Way(why=SAME_HOST)
+    if site.stands_on == "lan":
+        return Way(why=IN_LAN)
+    interface = _interface_of(local)
+    if interface is None:
+        return Way(why=NO_INTERFACE)
+    if interface not in lines:
+        return Way(why=NOT_A_LINE.format(interface=interface))
+    return Way(line=lines[interface], interface=interface)
+
+
+def _interface_of(address: str) -> str | None:
+    """The interface that holds a local address."""
+    import psutil  # noqa: PLC0415
+
+    for name, held in psutil.net_if_addrs().items():
+        if any(each.address.partition("%")[0] == address for each in held):
+            return str(name)
+    return None
+
+
+class LineCounter:
+    """Bits at the IP layer that one interface moved in the direction of a test since the first reading."""
+
+    def __init__(self, site: Site, interface: str, direction: str) -> None:
+        self._file = site.proc / "net/dev"
+        self._interface = interface
+        self._down = direction == "down"
+        self._header_bytes = ETHERNET_HEADER_BYTES if _is_ethernet(site.sys, interface) else 0
+        self._first = self._read()
+
+    def mark(self, seconds: float) -> Mark | None:
+        """Read now; None when the counter is gone or was reset."""
+        now = self._read()
+        if now is None or self._first is None or now < self._first:
+            return None
+        return Mark(seconds, float(now - self._first))
+
+    def _read(self) -> int | None:
+        counters = parse_net_dev(self._file.read_text(encoding="ascii")).get(self._interface)
+        if counters is None:
+            return None
+        moved, packets = (
+            (counters.rx_bytes, counters.rx_packets)
+            if self._down
+            else (counters.tx_bytes, counters.tx_packets)
+        )
+        return 8 * (moved - self._header_bytes * packets)
+
+
+def _is_ethernet(sys: Path, interface: str) -> bool:
+    try:
+        return (sys / "class/net" / interface / "type").read_text(encoding="ascii").strip() == ETHERNET
+    except OSError:
+        return False

@@ -1,0 +1,99 @@
+"""Asking the collector for a test, and what it grants."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import secrets
+import ssl
+from urllib.parse import urlsplit
+
+import msgspec
+
+from agent.capacity.wire import Direction, Family, Mode
+from agent.probe import NoData, ProbeFailed, Site
+
+TIMEOUT_SECONDS = 10.0
+MAX_ANSWER_BYTES = 8192
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """One test. ``bits_per_second`` at the IP layer: what a verify run asks for, or a search's cap."""
+
+    direction: Direction
+    family: Family
+    mode: Mode
+    line: str | None = None
+    responder: str | None = None
+    bits_per_second: int | None = None
+
+
+class ResponderAddress(msgspec.Struct, frozen=True):
+    """A responder and where it listens."""
+
+    id: str
+    host: str
+    port: int
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """A ticket and what it allows."""
+
+    ticket: str
+    responder: ResponderAddress
+    bytes: int
+    seconds: float
+    streams: int
+    bits_per_second: int | None = None
+
+
+class _Reason(msgspec.Struct, frozen=True):
+    reason: str = ""
+
+
+def ask(site: Site, wanted: Wanted) -> tuple[Grant, str]:
+    """A grant and the secret that shows it is ours.
+
+    Raises NoData when there is no collector or it gives no ticket now, ProbeFailed when it cannot be asked.
+    """
+    if site.collector_url is None or site.collector_token is None:
+        raise NoData("needs a collector: the far end of a capacity test serves only with its ticket")
+    secret = secrets.token_urlsafe(32)
+    request = msgspec.to_builtins(wanted) | {"holder": hashlib.sha256(secret.encode("ascii")).hexdigest()}
+    try:
+        status, body = _post(site, site.collector_url, msgspec.json.encode(request))
+    except (OSError, http.client.HTTPException) as error:
+        raise ProbeFailed(f"the collector gives no ticket: {error}") from error
+    if status != 200:
+        raise NoData(f"no test now: the collector answers {status} {_reason(body)}".rstrip())
+    try:
+        return msgspec.json.decode(body, type=Grant), secret
+    except msgspec.DecodeError as error:
+        raise ProbeFailed(f"the collector's ticket is not understood: {error}") from error
+
+
+def _post(site: Site, url: str, body: bytes) -> tuple[int, bytes]:
+    parts = urlsplit(url)
+    connection = _connection(site, parts.scheme, parts.hostname or "", parts.port)
+    headers = {"Authorization": f"Token {site.collector_token}", "Content-Type": "application/json"}
+    try:
+        connection.request("POST", f"{parts.path.rstrip('/')}/api/v1/tickets", body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(MAX_ANSWER_BYTES)
+    finally:
+        connection.close()
+
+
+def _connection(site: Site, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
+    if scheme != "https":
+        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+    authorities = str(site.collector_ca_file) if site.collector_ca_file else None
+    trust = ssl.create_default_context(cafile=authorities)
+    return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=trust)
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Reason).reason
+    except msgspec.DecodeError:
+        return ""

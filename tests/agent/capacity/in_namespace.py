@@ -1,0 +1,36 @@
+"""Run inside a network namespace: a list of settings from standard input, a list of points to standard output."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from agent.probe import Site
+from agent.probes.capacity import Capacity, Settings
+from config.points import Point
+from config.school import School
+from config.settings import convert
+from tests.agent.capacity.far_end import TOKEN, a_run
+
+
+class Job(msgspec.Struct):
+    """What to run, and where."""
+
+    url: str
+    school: School
+    settings: list[dict[str, object]]
+
+
+def main() -> None:
+    """Run every settings' tests in turn."""
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    site = Site(school=job.school, collector_url=job.url, collector_token=TOKEN)
+    points: list[Point] = []
+    for each in job.settings:
+        points += Capacity(convert(each, Settings, "test"), site).measure(a_run(120.0))
+    sys.stdout.buffer.write(msgspec.json.encode(points))
+
+
+if __name__ == "__main__":
+    main()
