@@ -91,16 +91,27 @@ def _with_key_first(message: str, shape: type, below: str) -> str:
     missing = re.search(r"missing required field `([^`]+)`", problem)
     if missing:
         return f"key {full_path + '.' if full_path else ''}{missing[1]}: is missing and has no default"
-    return f"key {full_path or '(the whole file)'}: {problem.replace('`', '')}"
+    allowed = _allowed_values(shape, path) if "enum value" in problem else ""
+    return f"key {full_path or '(the whole file)'}: {problem.replace('`', '')}{allowed}"
 
 
 def _allowed_keys(shape: Any, path: str) -> list[str]:
     """Field names of the struct at ``path`` («probes.ping», «lines[2]») below ``shape``."""
+    return sorted(field.encode_name for field in getattr(_node_at(shape, path), "fields", ()))
+
+
+def _allowed_values(shape: Any, path: str) -> str:
+    """«; allowed: a, b» for the enum or literal at ``path`` below ``shape``."""
+    node = _node_at(shape, path)
+    members = [member.value for member in getattr(node, "cls", [])] or getattr(node, "values", [])
+    return f"; allowed: {', '.join(map(str, members))}" if members else ""
+
+
+def _node_at(shape: Any, path: str) -> Any:
     node = msgspec.inspect.type_info(shape)
     for step in re.findall(r"[^.\[\]]+|\[[^\]]*\]", path):
         node = _child(_struct_of(node), step)
-    found = _struct_of(node)
-    return sorted(field.encode_name for field in getattr(found, "fields", ()))
+    return _struct_of(node)
 
 
 def _struct_of(node: Any) -> Any:
