@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -144,7 +144,7 @@ class AgentSettings(_Strict, frozen=True):
     runner: RunnerSettings = RunnerSettings()
     log: LogSettings = LogSettings()
     kernel: KernelSettings = KernelSettings()
-    probes: dict[str, object] = {}
+    probes: dict[str, Any] = {}
 
 
 class LoadedSettings(msgspec.Struct, frozen=True):
