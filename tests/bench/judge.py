@@ -68,7 +68,9 @@ def main() -> None:
     for plan in shipped_plans().values():
         rounds = [judge_all(plan, county) for _ in range(ROUNDS)]
         seconds = statistics.median(taken for _, taken in rounds)
-        print(f"judge {plan.id}: {SCHOOLS} schools, {rounds[0][0]} verdicts, median {seconds:.2f} s of one core")
+        print(
+            f"judge {plan.id}: {SCHOOLS} schools, {rounds[0][0]} verdicts, median {seconds:.2f} s of one core"
+        )
 
 
 if __name__ == "__main__":
