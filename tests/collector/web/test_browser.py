@@ -1,0 +1,55 @@
+"""The school's page in a real Chromium: the chart is drawn, gaps are gaps, script in a name does nothing."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collector.web import routes
+from tests.collector.web.browser import dumped, pictured
+from tests.collector.web.rooms import SCRIPT, heartbeat, interface_points, open_pages
+from tests.collector.web.serving import Client, serving
+
+pytestmark = pytest.mark.needs("chromium")
+
+
+@pytest.fixture(scope="module", params=["样例小学"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    rooms = open_pages(tmp_path_factory.mktemp("rooms"), request.param)
+    heartbeat(rooms)
+    rooms.take(interface_points(120, missing=range(60, 80)))
+    with serving(routes(rooms)) as client:
+        yield client
+    rooms.close()
+
+
+def test_the_chart_is_drawn_with_a_line_at_the_target(site: Client, tmp_path: Path) -> None:
+    page = dumped(f"http://127.0.0.1:{site.port}/schools/sample?lang=en", tmp_path)
+    assert re.search(r'<section class="panel" data-points="100"', page)
+    assert re.search(r'<canvas [^>]*width="\d{3,}"', page)
+    assert re.search(r'aria-label="eth0: down [\d.]+ Mbit/s, up [\d.]+ Mbit/s · target 120 Mbit/s"', page)
+    assert "No data yet." not in page
+    assert re.search(r'<p id="stale"[^>]* hidden', page)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_screen_of_any_width_shows_it(site: Client, tmp_path: Path, width: int) -> None:
+    file = tmp_path / "page.png"
+    pictured(f"http://127.0.0.1:{site.port}/schools/sample", tmp_path / "profile", file, width, 1600)
+    assert struct.unpack(">II", file.read_bytes()[16:24]) == (width, 1600)
+
+
+@pytest.mark.fault(18)
+def test_script_in_names_does_not_run(tmp_path: Path) -> None:
+    rooms = open_pages(tmp_path, SCRIPT)
+    rooms.take(interface_points(6, interface=SCRIPT))
+    with serving(routes(rooms)) as client:
+        page = dumped(f"http://127.0.0.1:{client.port}/schools/sample", tmp_path / "profile")
+    rooms.close()
+    assert "<title>&lt;script&gt;" in page
+    assert "<img" not in page
+    assert 'data-points="6"' in page
