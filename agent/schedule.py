@@ -128,6 +128,7 @@ class Schedule:
         self._stop = stop
         self._random_between = random_between
         self._scheduler = SteadyScheduler(clock)
+        self._watchers: list[threading.Thread] = []
 
     def add_timed(self, job: Job, every_seconds: float) -> None:
         """Run the job each ``every_seconds``, first after a random part of the pause after a start."""
@@ -136,7 +137,9 @@ class Schedule:
 
     def add_continuous(self, job: Job) -> None:
         """Run the job window after window in a thread of its own, from now on."""
-        threading.Thread(target=self._watch, args=(job,), name=f"probe-{job.name}", daemon=True).start()
+        thread = threading.Thread(target=self._watch, args=(job,), name=f"probe-{job.name}", daemon=True)
+        self._watchers.append(thread)
+        thread.start()
 
     def add_pulse(self, action: Callable[[], None], name: str, every_seconds: float) -> None:
         """Call a short action each ``every_seconds``, first at once; it must not wait for anything."""
@@ -150,6 +153,12 @@ class Schedule:
         """Start nothing more. Does not wait for runs under way: their threads end with the process."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
+
+    def wait_for_watchers(self, seconds: float) -> None:
+        """Let watching probes hand in the window that a stop cut short, at most so long in all."""
+        deadline_ns = self._clock.monotonic_ns() + round(seconds * 1e9)
+        for thread in self._watchers:
+            thread.join(max(0.0, (deadline_ns - self._clock.monotonic_ns()) / 1e9))
 
     def _add(self, action: Callable[[], None], name: str, every_seconds: float, first_seconds: float) -> None:
         now = datetime.fromtimestamp(self._clock.wall_ns() / 1e9, ZoneInfo("UTC"))

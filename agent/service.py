@@ -25,6 +25,7 @@ from config.settings import SettingsError
 log = logging.getLogger(__name__)
 
 LAST_BEAT_SECONDS = 1.5
+LAST_WINDOW_SECONDS = 2.0
 STACK_BYTES = 512 * 1024
 PULSE_SECONDS = 60.0
 PAUSE_AFTER_BUG_SECONDS = 60.0
@@ -85,6 +86,7 @@ class Service:
         last = self._heartbeat(LAST_BEAT_SECONDS)
         farewell = threading.Thread(target=last.beat, args=(state,), daemon=True)
         farewell.start()
+        self._schedule.wait_for_watchers(LAST_WINDOW_SECONDS)
         self._spool.close()
         farewell.join(LAST_BEAT_SECONDS)
         log.info("agent stopped state=%s", state)

@@ -98,7 +98,7 @@ def test_jobs_keep_their_distance_when_the_wall_clock_steps(
 
 
 def test_a_probe_that_hangs_stalls_nobody_and_is_not_started_twice() -> None:
-    release, hung, others = threading.Event(), [], []  # type: ignore[var-annotated]
+    release, hung, others = threading.Event(), [], []
     schedule = made(SystemClock(), [])
 
     def hang() -> None:
