@@ -49,52 +49,65 @@ class Connections:
             del self._by_address[address]
 
 
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol for HTTP/1.1 with a deadline for each request's head and for what follows an answer
+    that was given before the whole body came.
+    """
+
+    bounds: Connections
+    _address: str | None = None
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else "local"
+        if self.bounds.enter(address):
+            self._address = address
+            self._expect_more()
+        else:
+            transport.write(_REFUSAL)
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._came()
+        if self._address is not None:
+            self.bounds.leave(self._address)
+            self._address = None
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        if self._deadline is None:
+            self._expect_more()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._came()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._came()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if self.cycle.more_body and self._deadline is None:
+            self._expect_more()
+        super().on_response_complete()
+
+    def _expect_more(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(self.bounds.header_deadline_seconds, self._too_slow)
+
+    def _came(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        log.info("connection closed address=%s reason=slow", self._address)
+        self.transport.close()
+
+
 def bounded_protocol(connections: Connections) -> type[asyncio.Protocol]:
-    """uvicorn's protocol for HTTP/1.1, bounded by ``connections``."""
-
-    class BoundedProtocol(HttpToolsProtocol):
-        _address: str | None = None
-        _head_deadline: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            peer = transport.get_extra_info("peername")
-            address = str(peer[0]) if peer else "local"
-            if connections.enter(address):
-                self._address = address
-                self._expect_head()
-            else:
-                transport.write(_REFUSAL)
-                transport.close()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._head_came()
-            if self._address is not None:
-                connections.leave(self._address)
-                self._address = None
-            super().connection_lost(exc)
-
-        def on_headers_complete(self) -> None:
-            self._head_came()
-            super().on_headers_complete()
-
-        def on_message_begin(self) -> None:
-            if self._head_deadline is None:
-                self._expect_head()
-            super().on_message_begin()
-
-        def _expect_head(self) -> None:
-            self._head_deadline = asyncio.get_running_loop().call_later(
-                connections.header_deadline_seconds, self._too_slow
-            )
-
-        def _head_came(self) -> None:
-            if self._head_deadline is not None:
-                self._head_deadline.cancel()
-                self._head_deadline = None
-
-        def _too_slow(self) -> None:
-            log.info("connection closed address=%s reason=slow_head", self._address)
-            self.transport.close()
-
-    return BoundedProtocol
+    """The protocol class of one server, bounded by ``connections``."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"bounds": connections})

@@ -59,7 +59,7 @@ def make_server(app: Starlette, limits: Listen) -> uvicorn.Server:
 def serve(app: Starlette, limits: Listen, server_socket: socket.socket) -> bool:
     """Serve until SIGTERM or SIGINT. False when the application could not start."""
     server = make_server(app, limits)
-    with _signals_end_quietly():
+    with _signals_end_quietly(), contextlib.suppress(SystemExit):  # uvicorn leaves so when start-up fails
         server.run(sockets=[server_socket])
     return server.started
 

@@ -10,6 +10,7 @@ import msgspec
 
 from collector.settings import load_settings
 from config.cli import fail
+from config.settings import SettingsError
 
 
 @click.command("serve", help="Run the collector until SIGTERM or Ctrl-C.")
@@ -39,8 +40,16 @@ def command(config_file: Path, port: int | None) -> None:
     logging.basicConfig(
         level=logging.INFO, format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
     )
+    _make_data_directory(settings.data)
     with listen(settings.listen) as server_socket:
         host, bound_port = server_socket.getsockname()[:2]
         logging.getLogger(__name__).info("listening host=%s port=%d", host, bound_port)
         if not serve(make_app(settings), settings.listen, server_socket):
             fail("the collector could not start; the log says why")
+
+
+def _make_data_directory(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SettingsError(f"data_directory {folder} cannot be made: {error.strerror}") from None
