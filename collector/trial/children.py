@@ -72,6 +72,8 @@ class Child:
                 log.handle(logging.makeLogRecord({"msg": line}))
         finally:
             log.close()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
 
 
 class Children:

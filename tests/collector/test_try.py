@@ -1,0 +1,173 @@
+"""``xiaotong-collector try``: the whole product on one machine, in a network namespace of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from click.testing import CliRunner
+
+from collector.main import main
+from collector.settings import load_settings
+from collector.trial.children import Children
+from collector.trial.sample import keep_ports, prepare
+from tests.collector.running import wait_until
+
+NAMESPACE, GATEWAY = "xt-try-school", "xt-try-gate"
+PORT = 8080
+
+
+@pytest.fixture
+def namespace() -> Iterator[str]:
+    """A host with a default route to a gateway that is a second namespace: nothing leaves this machine."""
+    try:
+        _ip("netns", "add", NAMESPACE)
+        _ip("netns", "add", GATEWAY)
+        _ip("link", "add", "wan", "netns", NAMESPACE, "type", "veth", "peer", "name", "lan", "netns", GATEWAY)
+        for name, device, address in ((NAMESPACE, "wan", "10.91.0.2/24"), (GATEWAY, "lan", "10.91.0.1/24")):
+            _ip("-n", name, "addr", "add", address, "dev", device)
+            _ip("-n", name, "link", "set", device, "up")
+            _ip("-n", name, "link", "set", "lo", "up")
+        _ip("-n", NAMESPACE, "route", "add", "default", "via", "10.91.0.1")
+        yield NAMESPACE
+    finally:
+        for name in (NAMESPACE, GATEWAY):
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+class Trial:
+    """A running trial and what it has said."""
+
+    def __init__(self, namespace: str, directory: Path) -> None:
+        program = Path(sys.executable).with_name("xiaotong-collector")
+        command: list[str | Path] = [
+            "ip",
+            "netns",
+            "exec",
+            namespace,
+            program,
+            "try",
+            "--directory",
+            directory,
+            "--port",
+            str(PORT),
+        ]
+        environment = {**os.environ, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "LANGUAGE": ""}
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        )
+        self.said: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as stream:
+            self.said.extend(stream)
+
+    def waits_for(self, text: str, seconds: float = 60) -> None:
+        wait_until(lambda: any(text in line for line in self.said), seconds)
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stopped(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(8)
+        finally:
+            self.process.kill()
+            self._reader.join(5)
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("ip")
+def test_it_shows_verdicts_stops_all_and_goes_on_with_the_same_data(namespace: str, tmp_path: Path) -> None:
+    trial = Trial(namespace, tmp_path / "var")
+    try:
+        trial.waits_for("? unknown  Egress bandwidth for all classes (by 2018-12-31) | at least 120 Mbit/s")
+        trial.waits_for(f"Page: http://127.0.0.1:{PORT}")
+        trial.waits_for("interfaces: ✓ measures")
+        children = trial.children()
+        assert len(children) >= 2
+    finally:
+        status = trial.stopped(signal.SIGINT)
+    assert status == 0
+    wait_until(lambda: not any(child.is_running() for child in children), 5)
+    token = (tmp_path / "var/agent.token").read_text()
+    assert stat.S_IMODE((tmp_path / "var/agent.token").stat().st_mode) == 0o600
+    again = Trial(namespace, tmp_path / "var")
+    try:
+        again.waits_for("Egress bandwidth")
+        agent = next(child for child in again.children() if "xiaotong-agent" in " ".join(child.cmdline()))
+        agent.kill()
+        again.waits_for("error: the agent ended with status -9")
+        assert again.process.wait(8) == 1
+    finally:
+        again.stopped()
+    assert (tmp_path / "var/agent.token").read_text() == token
+
+
+def test_a_port_in_use_is_one_line_with_port_and_setting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(main, ["try", "--directory", str(tmp_path / "var"), "--port", str(port)])
+    assert result.exit_code == 2
+    assert result.output == f"error: port {port} on 127.0.0.1 is in use; set another with PORT=… or --port\n"
+    assert not (tmp_path / "var").exists()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_settings_are_written_once_and_only_ports_are_kept_up(tmp_path: Path) -> None:
+    first = prepare(tmp_path, free_port())
+    load_settings(first.collector_file)
+    changed = first.agent_file.read_text().replace("classes: 12", "classes: 9")
+    first.agent_file.write_text(changed)
+    second = prepare(tmp_path, free_port())
+    text = second.agent_file.read_text()
+    assert "classes: 9" in text
+    assert f"url: http://127.0.0.1:{second.port} # kept by «try»" in text
+    assert str(first.port) not in text
+
+
+def test_a_line_that_does_not_say_that_it_is_kept_stays(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("  url: http://mine\nport: 1 # kept by «try»\n")
+    keep_ports(file, {"url": "http://other", "port": "2"})
+    assert file.read_text() == "  url: http://mine\nport: 2 # kept by «try»\n"
+
+
+def test_broken_settings_are_one_line_and_status_2(tmp_path: Path) -> None:
+    (tmp_path / "agent.yaml").write_text("school: {id: sample, klasses: 3}\n")
+    result = CliRunner().invoke(main, ["try", "--directory", str(tmp_path), "--port", str(free_port())])
+    assert result.exit_code == 2
+    assert result.output.startswith(f"error: {tmp_path}/agent.yaml: key school.klasses: is unknown")
+
+
+def test_a_child_that_does_not_end_is_killed_and_logs_are_bounded(tmp_path: Path) -> None:
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print('x' * 70000, flush=True); time.sleep(60)"
+    )
+    with Children() as children:
+        child = children.start("stubborn", [sys.executable, "-c", stubborn], tmp_path / "s.log")
+        wait_until(lambda: (tmp_path / "s.log").exists() and (tmp_path / "s.log").stat().st_size > 65536)
+    assert child.exit_status() == -signal.SIGKILL
+    assert max(map(len, child.last_lines())) <= 65536
