@@ -1,0 +1,1 @@
+"""Devices that can run no agent, asked by SNMP. ``session`` alone knows the library."""
