@@ -38,6 +38,14 @@ demo: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.bench
 
+# The catalogue of what people read: extracted, then compiled; prints what lacks a translation.
+words: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.words
+
+# Of a running «make run»; needs chromium and a Chinese font.
+pictures: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.pictures http://127.0.0.1:$(PORT)
+
 # Dependencies are locked with hashes for every Python we serve.
 lock: $(VENV)/.installed-dev
 	$(COMPILE) --extra agent -o deploy/locks/agent.txt
