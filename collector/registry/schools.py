@@ -19,13 +19,24 @@ IDS_IN_A_QUERY = 500
 
 
 def encode(school: School) -> str:
-    """A school as JSON, rates as integers of bit/s, what has its default left out."""
+    """A school as JSON, rates as integers of bit/s."""
     return _ENCODER.encode(school).decode("utf-8")
 
 
 def decode(text: str) -> School:
     """The school of ``encode``."""
     return _DECODER.decode(text)
+
+
+def plain_of(school: School) -> dict[str, Any]:
+    """A school as what JSON is made of; what has its default is left out."""
+    found: dict[str, Any] = msgspec.json.decode(_ENCODER.encode(school))
+    return _without_defaults(found)
+
+
+def school_from(declared: Mapping[str, Any]) -> School:
+    """The school of ``plain_of``. Raises msgspec.ValidationError for what no school can declare."""
+    return _DECODER.decode(_ENCODER.encode(declared))
 
 
 def checked(schools: Iterable[School]) -> dict[str, School]:
@@ -132,6 +143,10 @@ def _last_versions(connection: Connection, school_ids: Sequence[str]) -> dict[st
 def _insert(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     if rows:
         connection.execute(sa.insert(table), rows)
+
+
+def _without_defaults(declared: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in declared.items() if value not in (None, "", [])}
 
 
 def _plain(value: object) -> object:

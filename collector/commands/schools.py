@@ -1,0 +1,87 @@
+"""The county's list of schools: importing it, and the form it has."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import date
+from pathlib import Path
+
+import click
+
+from collector.opening import config_option, opened_registry
+from collector.registry.columns import COLUMNS
+from collector.registry.importing import differences, read_schools
+from collector.registry.sheets import SheetError
+from config.cli import ExitStatus, fail
+
+
+@click.group("schools", help="Import the county's list of schools.")
+def command() -> None:
+    """The group of the commands below."""
+
+
+@command.command("import", help="Import FILE (.xlsx, .csv, .yaml): all of it, or nothing.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option("--partial", is_flag=True, help="Import the rows that are whole although others are not.")
+@config_option
+def import_(file: Path, dry_run: bool, partial: bool, config_file: Path) -> None:
+    """Every fault is told at once; 2 when nothing was imported because of one, 1 when some rows were left."""
+    with opened_registry(config_file) as (_, registry):
+        known = registry.schools()
+        try:
+            found = read_schools(file, known, date.today())  # noqa: DTZ011 (the day of who imports)
+        except SheetError as error:
+            fail(str(error))
+        for fault in found.faults:
+            click.echo(f"{file}: {fault}", err=True)
+        if found.faults and not partial:
+            fail(f"{len(found.faults)} faults: nothing is imported; --partial imports the whole rows")
+        changes = list(differences(known, found.schools))
+        for change in changes if dry_run else ():
+            click.echo(change)
+        if not dry_run:
+            registry.put_schools(found.schools)
+    verb = "would change" if dry_run else "changed"
+    click.echo(f"{len(found.schools)} schools read, {len(changes)} {verb}")
+    if found.faults:
+        raise click.exceptions.Exit(int(ExitStatus.NOT_MET))
+
+
+@command.command("template", help="Write an example list as FILE (.xlsx or .csv), or print it as CSV.")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--english", is_flag=True, help="English headings.")
+def template(file: Path | None, english: bool) -> None:
+    """The headings and one row; an existing file is never overwritten."""
+    head = [column.english if english else column.chinese for column in COLUMNS]
+    rows = [head, [column.example for column in COLUMNS]]
+    if file is None:
+        click.echo(_csv(rows), nl=False)
+        return
+    content = _xlsx(rows) if file.suffix.lower() == ".xlsx" else _csv(rows).encode("utf-8-sig")
+    try:
+        with file.open("xb") as target:
+            target.write(content)
+    except OSError as error:
+        fail(f"{file}: cannot be written: {error.strerror}")
+
+
+def _csv(rows: list[list[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _xlsx(rows: list[list[str]]) -> bytes:
+    import openpyxl  # noqa: PLC0415 (half a second that only spreadsheets need)
+
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    for number, row in enumerate(rows, start=1):
+        for place, text in enumerate(row, start=1):
+            # text cells: a spreadsheet would make a number of the ten-digit code
+            sheet.cell(number, place, text or None).number_format = "@"
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
