@@ -17,9 +17,11 @@ OVERLAP = 0.95
 NARROWEST_SHARE = 0.02
 """No interval is taken for narrower than this part of its middle: a steady line must not fail on the jitter
 of single segments."""
-AGREEING_SHARE = 0.05
+AGREEING_SHARE = 0.08
 """Two intervals are compared as if they reached this far to both sides of their means: their estimates then
-agree within about 0.25 %."""
+agree within about 0.4 %."""
+LATEST_SAMPLES = 10
+RISING_SHARE = 0.03
 VERIFY_HEADROOM = 1.01
 """A verify run paces this much above what it asks, so that the last per mille is not a coin toss."""
 GROWTH_SHARE = 0.02
@@ -84,6 +86,11 @@ def overlap(first: Interval, second: Interval) -> float:
     return max(0.0, min(b, d) - max(a, c)) / union if union else 1.0
 
 
+def _rising(samples: Sequence[float], interval: Interval) -> bool:
+    """True while the latest samples lie above the densest ones: those were slow start's."""
+    return statistics.fmean(samples[-LATEST_SAMPLES:]) > (1 + RISING_SHARE) * interval.mean
+
+
 def _widened(interval: Interval) -> tuple[float, float]:
     reach = AGREEING_SHARE * interval.mean
     return min(interval.low, interval.mean - reach), max(interval.high, interval.mean + reach)
@@ -106,7 +113,10 @@ class Convergence:
         self._judged_samples = len(samples)
         before, self.interval = self.interval, crucial_interval(samples)
         agrees = (
-            before is not None and self.interval is not None and overlap(before, self.interval) >= OVERLAP
+            before is not None
+            and self.interval is not None
+            and overlap(before, self.interval) >= OVERLAP
+            and not _rising(samples, self.interval)
         )
         self._agreeing = self._agreeing + 1 if agrees else 0
         return self._agreeing >= EVALUATIONS_IN_A_ROW and marks[-1].seconds >= self._least_seconds

@@ -29,7 +29,7 @@ LEAST_SEARCH_ROUND_TRIPS = 25
 """A search goes on for at least so many round trips: slow start is not the line's rate."""
 MOST_PINGS_OPEN = 8
 PACED_SEGMENT_BYTES = 1460
-"""A paced rate made of the 64 KiB segments of loopback is a rate of lumps; a line's are no larger than this."""
+"""Paced 64 KiB segments of loopback would come in lumps; a line's are no larger than this."""
 
 StopReason = Literal["converged", "time", "bytes", "stopped", "deadline"]
 
@@ -254,8 +254,8 @@ class Exchange:
         most = min(self._grant.seconds, self._run.remaining_seconds() - ANSWER_SECONDS)
         for tick in itertools.count(1):
             self._listen(start, start + tick * wire.SAMPLE_SECONDS)
+            self._count(load, counter, header_bytes, start)
             now = time.monotonic() - start
-            self._count(load, counter, header_bytes, now)
             if tick % 2 and len(self._open_pings) < MOST_PINGS_OPEN:
                 self._ping()
             converged = tick % 4 == 0 and self._converged(settled, header_bytes, most)
@@ -311,8 +311,10 @@ class Exchange:
         self._open_pings[number] = time.monotonic()
         self._channel.send(wire.Ping(number))
 
-    def _count(self, load: tcp.Load, counter: LineCounter | None, header_bytes: int, now: float) -> None:
+    def _count(self, load: tcp.Load, counter: LineCounter | None, header_bytes: int, start: float) -> None:
+        before = time.monotonic()
         totals = load.totals()
+        now = (before + time.monotonic()) / 2 - start
         if self._wanted.direction == "down":
             self._received.append(Received(now, totals.bytes_received, totals.segments_received))
             load.wake_every(_quiet_bytes(totals.bytes_received, now))

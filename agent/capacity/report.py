@@ -88,8 +88,8 @@ def _read_verify(wanted: Wanted, outcome: Outcome, rate: float, users: float, cp
 
 
 def _doubt(outcome: Outcome) -> float:
-    """How much more the users may have moved, bit/s: what we sent again may have been lost beyond the line, as
-    is taken, or before it.
+    """How much more the users may have moved, bit/s: what we sent again may have been lost beyond the line,
+    as is taken, or before it.
     """
     if not outcome.users or not outcome.seconds:
         return 0.0

@@ -116,8 +116,6 @@ class TicketOffice:
 
     def _refuse_unservable(self, request: TicketRequest) -> None:
         settings = self._settings
-        if not settings.enabled:
-            raise Denied(409, "this collector has no responder")
         if request.responder not in (None, settings.id):
             raise Denied(409, f"there is no responder {request.responder!r}; allowed: {settings.id}")
         if len(request.holder) != 64:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from collector.responder.settings import ResponderSettings, sent
+from collector.responder.ticket import KEY_FILE, load_key
 
 READY_SECONDS = 15.0
 STOP_SECONDS = 3.0
@@ -17,12 +18,12 @@ _COMMAND = (sys.executable, "-c", "from collector.main import main; main()", "re
 log = logging.getLogger(__name__)
 
 
-class ResponderFailed(Exception):
+class ResponderFailed(OSError):
     """The responder did not start; the text is its one line of why."""
 
 
 class ResponderProcess:
-    """``xiaotong-collector respond`` as a child; it ends when its standard input closes, also by our death."""
+    """Runs ``xiaotong-collector respond``; it ends when its standard input closes, also when we die."""
 
     def __init__(self, settings: ResponderSettings, data_directory: Path) -> None:
         self._settings = settings
@@ -31,6 +32,7 @@ class ResponderProcess:
 
     def start(self) -> int:
         """Start it and wait until it listens; its port. Raises ResponderFailed."""
+        load_key(self._key_directory / KEY_FILE)  # made here, so that both processes have the same
         self._child = subprocess.Popen(
             (*_COMMAND, "--settings-from-stdin", "--data-directory", str(self._key_directory)),
             stdin=subprocess.PIPE,

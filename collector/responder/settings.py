@@ -11,8 +11,9 @@ class ResponderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """The block ``responder`` of the collector's settings.
 
     ``id`` is what lines name in their ``responders``. ``host`` is what agents are told to connect to; empty
-    means the name by which they reached the collector. ``max_pending`` bounds connections that have not shown
-    a ticket yet, ``handshake`` how long each may take. ``max_rate`` caps a search; None leaves it open.
+    means the name by which they reached the collector. ``enabled: false`` only issues tickets, for a
+    responder that runs alone with the same key and ``id``. ``max_pending`` bounds connections that have
+    not shown a ticket yet, ``handshake`` how long each may take. ``max_rate`` caps a search; None does not.
     """
 
     id: str = "county"

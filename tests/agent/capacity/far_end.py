@@ -19,6 +19,7 @@ from collector.responder.server import Responder, listening
 from collector.responder.settings import ResponderSettings
 from config.points import FieldValue, Point
 from config.school import School
+from config.units import Seconds
 
 KEY = b"k" * 32
 TOKEN = "t" * 43
@@ -40,7 +41,7 @@ class FarEnd:
 
 @contextmanager
 def far_end(addresses: Sequence[str] = ("127.0.0.1",), **changes: Any) -> Iterator[FarEnd]:
-    """Serve until the block ends; ``changes`` are ResponderSettings. The route answers on the first address."""
+    """Serve until the block ends; ``changes`` are ResponderSettings. The route is on the first address."""
     settings = ResponderSettings(**({"max_tests": 8} | changes))
     listeners = listening(addresses, 0)
     port = listeners[0].getsockname()[1]
@@ -108,7 +109,7 @@ def _handler(office: TicketOffice) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             return
 
     return Handler
@@ -116,7 +117,7 @@ def _handler(office: TicketOffice) -> type[BaseHTTPRequestHandler]:
 
 def main(*addresses: str) -> None:
     """Serve on these addresses; print the URL of the ticket route; end when standard input closes."""
-    with far_end(addresses) as served:
+    with far_end(addresses, verify=Seconds(3.0)) as served:
         print(served.url, flush=True)
         sys.stdin.read()
 

@@ -1,4 +1,4 @@
-"""Run inside a network namespace: a list of settings from standard input, a list of points to standard output."""
+"""Run inside a network namespace: settings from standard input, points to standard output."""
 
 from __future__ import annotations
 

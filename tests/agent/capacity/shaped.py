@@ -1,4 +1,4 @@
-"""Two network namespaces with one shaped veth between them, without offloads: a counted packet is a packet."""
+"""Two network namespaces and one shaped veth between them, without offloads: packets are packets."""
 
 from __future__ import annotations
 

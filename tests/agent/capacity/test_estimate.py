@@ -1,0 +1,109 @@
+"""The arithmetic of a test, on made counts."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from agent.capacity import estimate
+from agent.capacity.estimate import Circumstances, Convergence, Mark
+
+
+def marks_of(rates: list[float], step: float = 0.05) -> list[Mark]:
+    """Marks every 50 ms at those rates."""
+    sums = itertools.accumulate((rate * step for rate in rates), initial=0.0)
+    return [Mark(index * step, bits) for index, bits in enumerate(sums)]
+
+
+def test_the_crucial_interval_leaves_out_slow_start_and_bursts() -> None:
+    ramp = [1e6, 5e6, 2e7, 5e7, 8e7]
+    steady = [99e6 + 1e5 * (index % 5) for index in range(30)]
+    found = estimate.crucial_interval([*ramp, *steady, 3e8])
+    assert found is not None
+    assert found.low >= 98e6
+    assert found.high <= 101e6
+    assert found.mean == pytest.approx(99.2e6, rel=0.002)
+
+
+def test_no_samples_have_no_interval() -> None:
+    assert estimate.crucial_interval([]) is None
+
+
+def test_a_steady_line_converges_after_the_least_time_and_a_growing_one_does_not() -> None:
+    steady = marks_of([99e6 + 2e5 * (index % 3) for index in range(60)])
+    settled = Convergence(1.5)
+    reached = [mark.seconds for end, mark in enumerate(steady) if settled.reached(steady[: end + 1])]
+    assert reached[0] == pytest.approx(1.6, abs=0.21)
+    growing = marks_of([1e6 * 1.05**index for index in range(60)])
+    never = Convergence(1.5)
+    assert not any(never.reached(growing[:end]) for end in range(1, 61))
+
+
+def test_maximum_1s_is_absent_in_a_shorter_run() -> None:
+    assert estimate.maximum_1s(marks_of([1e6] * 19)) is None
+    assert estimate.maximum_1s(marks_of([1e6] * 20 + [3e6] * 20)) == pytest.approx(3e6)
+
+
+def test_the_last_two_thirds_forget_the_first() -> None:
+    assert estimate.last_two_thirds(marks_of([0.0] * 20 + [9e6] * 40)) == pytest.approx(9e6)
+    assert estimate.last_two_thirds([]) is None
+
+
+def test_a_slow_counter_becomes_a_straight_line() -> None:
+    slow = [Mark(index * 0.05, float(index // 20 * 20)) for index in range(81)]
+    straight = estimate.straightened(slow)
+    assert straight[-1].bits == pytest.approx(80.0)
+    assert straight[10].bits == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [(0.0, "A+"), (0.005, "A"), (0.03, "B"), (0.06, "C"), (0.2, "D"), (0.4, "F"), (9.0, "F")],
+)
+def test_grades(added: float, expected: str) -> None:
+    assert estimate.grade(added) == expected
+
+
+def test_delay_that_keeps_growing() -> None:
+    flat = [(index * 0.1, 0.05) for index in range(40)]
+    rising = [(index * 0.1, 0.01 + 0.05 * index * 0.1) for index in range(40)]
+    assert not estimate.keeps_growing(flat, 4.0)
+    assert estimate.keeps_growing(rising, 4.0)
+    assert not estimate.keeps_growing([], 4.0)
+
+
+CLEAN = {
+    "host_cpu_share": 0.2, "far_cpu_share": 0.2, "congestion_control": "bbr", "retransmitted_share": 0.0,
+    "window_limited_share": 0.0, "queue": False, "rate_bits_per_second": 1e8, "cap_bits_per_second": None,
+    "cpu_limit": 0.85,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "nothing"),
+        ({"host_cpu_share": 0.86}, "host_cpu"),
+        ({"far_cpu_share": 0.86}, "far_end"),
+        ({"host_cpu_share": None, "far_cpu_share": None}, "nothing"),
+        ({"cap_bits_per_second": 100_000_000}, "rate_cap"),
+        ({"cap_bits_per_second": 200_000_000}, "nothing"),
+        ({"window_limited_share": 0.6}, "window"),
+        ({"congestion_control": "reno", "retransmitted_share": 0.001}, "loss_under_reno"),
+        ({"congestion_control": "cubic", "retransmitted_share": 0.001}, "loss_under_reno"),
+        ({"congestion_control": "reno", "retransmitted_share": 0.001, "queue": True}, "nothing"),
+        ({"congestion_control": "bbr", "retransmitted_share": 0.05}, "nothing"),
+    ],
+)
+def test_what_limited_a_test(changes: dict[str, object], expected: str) -> None:
+    assert estimate.limit_of(Circumstances(**(CLEAN | changes))) == expected  # type: ignore[arg-type]
+
+
+def test_bounds() -> None:
+    assert estimate.bound_of_search("nothing", converged=True) == "equal"
+    assert estimate.bound_of_search("nothing", converged=False) == "lower"
+    assert estimate.bound_of_search("host_cpu", converged=True) == "lower"
+    assert estimate.bound_of_verify(passed=True, limited_by="host_cpu") == "lower"
+    assert estimate.bound_of_verify(passed=False, limited_by="nothing") == "upper"
+    assert estimate.bound_of_verify(passed=False, limited_by="loss_under_reno") == "lower"

@@ -1,0 +1,182 @@
+"""The responder under attack, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from starlette.applications import Starlette
+
+from agent.capacity import wire
+from agent.probes.capacity import Capacity, Settings
+from collector.registry import AgentIdentity
+from collector.responder import ResponderProcess, ResponderSettings, TicketOffice, ticket_routes
+from collector.responder.office import TicketRequest
+from collector.responder.process import ResponderFailed
+from collector.responder.ticket import holder_of
+from config.units import BitsPerSecond, Seconds
+from tests.agent.capacity.far_end import KEY, FarEnd, a_run, far_end, number
+
+WANTED = TicketRequest(direction="down", family="ipv4", mode="search", holder=holder_of("secret"))
+SMALL = Settings(families=("ipv4",), directions=("down",), mode="verify", rate=BitsPerSecond(10_000_000))
+
+
+@pytest.fixture
+def served() -> Iterator[FarEnd]:
+    with far_end(verify=Seconds(0.5), handshake=Seconds(2.0), max_pending=100) as running:
+        yield running
+
+
+def connected(served: FarEnd) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", served.port), timeout=5)
+
+
+def answer_to(served: FarEnd, sent: bytes) -> bytes:
+    """All that comes back for these bytes, until the responder closes."""
+    with connected(served) as sock:
+        sock.sendall(sent)
+        received = b""
+        try:
+            while part := sock.recv(4096):
+                received += part
+        except ConnectionResetError:
+            pass
+        return received
+
+
+def hello(served: FarEnd, secret: str = "secret") -> bytes:
+    ticket = served.office.issue("a1", "s1", WANTED, "h").ticket
+    return wire.line_of(wire.Hello(wire.VERSION, ticket, secret, 1))
+
+
+def test_a_replayed_ticket_is_refused_while_the_first_is_served(served: FarEnd) -> None:
+    line = hello(served)
+    with connected(served) as first:
+        first.sendall(line)
+        assert b'"welcome"' in first.recv(4096)
+        assert b"ticket used before" in answer_to(served, line)
+
+
+def test_a_ticket_of_another_agent_is_refused(served: FarEnd) -> None:
+    assert b"ticket of another agent" in answer_to(served, hello(served, secret="stolen"))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 50 + b"\n",
+        b"{}\n",
+        b'{"type":"go"}\n',
+        b'{"type":"attach","session":"0123456789abcdef"}\n',
+        b'{"type":"hello","version":9,"ticket":"x","secret":"x","streams":1}\n',
+        b'{"type":"hello","version":1,"ticket":"x","secret":"x","streams":1}\n',
+        b"x" * 5000,
+    ],
+)
+def test_a_refusal_is_never_longer_than_what_came_in(served: FarEnd, sent: bytes) -> None:
+    assert len(answer_to(served, sent)) <= len(sent)
+    assert served.responder.tests == 0
+
+
+def test_nothing_is_sent_to_a_client_that_says_nothing(served: FarEnd) -> None:
+    assert answer_to(served, b"") == b""
+    assert answer_to(served, hello(served)[:-20]) == b""
+
+
+@pytest.mark.fault(23)
+def test_half_open_clients_and_stalled_tests_hold_up_nobody(served: FarEnd) -> None:
+    with ExitStack() as stack:
+        idle = [stack.enter_context(connected(served)) for _ in range(200)]
+        for number, sock in enumerate(idle):
+            sock.sendall(b"{"[: number % 2])
+        stalled = stack.enter_context(connected(served))
+        stalled.sendall(hello(served))
+        assert b'"welcome"' in stalled.recv(4096)
+        (point,) = Capacity(SMALL, served.site()).measure(a_run())
+        assert point.fields["passed"] is True
+        dropped = 0
+        for sock in idle:
+            try:
+                dropped += sock.recv(1) == b""
+            except ConnectionResetError:
+                dropped += 1
+        assert dropped == 200
+
+
+def test_more_tests_than_allowed_are_refused() -> None:
+    with far_end(max_tests=1) as served, connected(served) as first:
+        first.sendall(hello(served))
+        assert b'"welcome"' in first.recv(4096)
+        assert b"busy" in answer_to(served, hello(served))
+
+
+def test_a_responder_of_its_own_serves_and_ends_with_its_parent(tmp_path: Path) -> None:
+    settings = ResponderSettings(listen=("127.0.0.1",), port=0)
+    process = ResponderProcess(settings, tmp_path)
+    port = process.start()
+    try:
+        assert process.alive
+        taken = ResponderProcess(ResponderSettings(listen=("127.0.0.1",), port=port), tmp_path)
+        with pytest.raises(ResponderFailed, match=f"port {port}.*responder.port"):
+            taken.start()
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+            sock.sendall(b'{"type":"attach","session":"0123456789abcdef"}\n')
+            assert b"no such session" in sock.recv(4096)
+    finally:
+        process.stop()
+    assert not process.alive
+
+
+class Rooms:
+    """One agent, one office."""
+
+    def __init__(self) -> None:
+        self.registry = self
+        self.tickets: TicketOffice | None = TicketOffice(ResponderSettings(tickets_per_hour=1), KEY)
+
+    def agent_by_token(self, token: str) -> AgentIdentity | None:
+        return AgentIdentity("a1", "s1") if token == "t" * 43 else None
+
+
+def posted(app: Starlette, body: bytes, token: str = "") -> tuple[int, dict[bytes, bytes], bytes]:
+    """Status, headers and body that the application answers, by ASGI itself."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"county.example:8080"), (b"authorization", f"Token {token}".encode())]
+    scope = {
+        "type": "http", "method": "POST", "path": "/api/v1/tickets", "headers": headers,
+        "query_string": b"", "scheme": "http", "server": ("127.0.0.1", 8080),
+    }  # fmt: skip
+    asyncio.run(app(scope, receive, send))
+    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(each.get("body", b"") for each in sent)
+
+
+def test_the_route_gives_tickets_to_agents_alone() -> None:
+    app = Starlette(routes=ticket_routes(Rooms()))
+    good = "t" * 43
+    body = msgspec.json.encode(WANTED)
+    assert posted(app, body)[0] == 401
+    assert posted(app, body, "x")[0] == 401
+    assert posted(app, b'{"direction": "x"}', good)[0] == 400
+    assert posted(app, b"x" * 5000, good)[0] == 413
+    status, _, grant = posted(app, body, good)
+    assert status == 200
+    address = {"id": "county", "host": "county.example", "port": 8081}
+    assert msgspec.json.decode(grant)["responder"] == address
+    status, headers, _ = posted(app, body, good)
+    assert status == 429
+    assert int(headers[b"retry-after"]) > 3500
