@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
@@ -190,7 +190,7 @@ def test_an_xlsx_cut_anywhere_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_xlsx_with_numbers_dates_and_a_formula(tmp_path: Path) -> None:
-    rows = [["School ID", "Classes", "Code"], ["s1", 12, 2162000001], ["s2", "=6*2", None]]
+    rows: list[list[Any]] = [["School ID", "Classes", "Code"], ["s1", 12, 2162000001], ["s2", "=6*2", None]]
     found = read_schools(_xlsx(tmp_path / "list.xlsx", rows), {}, TODAY)
     assert [(school.id, school.classes) for school in found.schools] == [("s1", 12)]
     assert [str(fault) for fault in found.faults] == [
@@ -276,7 +276,7 @@ def _csv_of(folder: Path, *rows: str) -> Path:
     return path
 
 
-def _xlsx(path: Path, rows: Sequence[Sequence[object]]) -> Path:
+def _xlsx(path: Path, rows: list[list[Any]]) -> Path:
     book = openpyxl.Workbook()
     for row in rows:
         book.worksheets[0].append(row)
