@@ -1,6 +1,7 @@
 """Connections are bounded: how many, how many of one address, and how long a request's head may take.
 
-uvicorn bounds none of these by itself: a client that sends one byte a second would hold its connection for ever.
+uvicorn bounds none of these by itself: a client that sends one byte a second would hold its connection
+for ever.
 """
 
 from __future__ import annotations

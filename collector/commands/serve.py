@@ -29,8 +29,8 @@ from config.settings import SettingsError
 )
 def command(config_file: Path, port: int | None) -> None:
     """Run until told to stop; 2 when the settings or the port cannot be used."""
-    from collector.app import make_app
-    from collector.server import listen, serve
+    from collector.app import make_app  # noqa: PLC0415
+    from collector.server import listen, serve  # noqa: PLC0415
 
     settings = load_settings(config_file)
     if port is not None:

@@ -30,7 +30,8 @@ class Listener(Protocol):
     """One who hears of every point after it was stored, at least once, from the consumer's thread."""
 
     def on_points(self, school_id: str, points: Sequence[Point]) -> None:
-        """Points of one school. Must return soon. When it raises it is told again, a few times; then the points go on."""
+        """Points of one school. Must return soon. When it raises it is told again, a few times; then
+        the points go on."""
         ...
 
 

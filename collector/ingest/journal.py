@@ -1,6 +1,7 @@
 """The journal: a batch is acknowledged when it is on disk, and leaves when the store has it.
 
-One thread writes and syncs all batches that wait (group commit); one reader takes them in order. Segments that
+One thread writes and syncs all batches that wait (group commit); one reader takes them in order.
+Segments that
 were taken whole are deleted. What is damaged is skipped and counted.
 """
 
@@ -84,7 +85,8 @@ class Journal:
         self._thread.start()
 
     def append(self, key: BatchKey | None, body: bytes) -> Future[bool]:
-        """Queue a batch. The future gives True when it is on disk, False when ``key`` was on disk already, and
+        """Queue a batch. The future gives True when it is on disk, False when ``key`` was on disk
+        already, and
         raises JournalFull when it was not taken.
         """
         done: Future[bool] = Future()
@@ -115,7 +117,8 @@ class Journal:
     def taken(self) -> None:
         """All that ``read`` gave last is in the store: move the cursor, drop segments that were taken whole.
 
-        Without a readable cursor file the journal is read again from its first segment: points are idempotent.
+        Without a readable cursor file the journal is read again from its first segment: points are
+        idempotent.
         """
         if self._next == self._cursor:
             return
@@ -307,7 +310,8 @@ class Journal:
                 del self._sizes[number]
 
     def _save(self, name: str, data: bytes, *, durable: bool) -> None:
-        """Replace a file in one step. A full disk must not keep the journal from shrinking: told, not raised."""
+        """Replace a file in one step. A full disk must not keep the journal from shrinking: told, not
+        raised."""
         try:
             _replace(self._folder / name, data, durable=durable)
         except OSError as error:

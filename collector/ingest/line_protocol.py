@@ -1,7 +1,9 @@
 """A strict reader of InfluxDB line protocol, fast on plain lines.
 
-Source: InfluxDB v2 line protocol reference. Stricter than InfluxDB where that protects: no NaN, no infinity, no
-``1_0``, no control characters, no field or tag twice. A string never carries a line break into a second point.
+Source: InfluxDB v2 line protocol reference. Stricter than InfluxDB where that protects: no NaN, no
+infinity, no
+``1_0``, no control characters, no field or tag twice. A string never carries a line break into a second
+point.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """How records stand in a segment file of the journal, and how what is damaged is passed over.
 
-A record is marker (4 bytes), lengths of key and body, crc32 of lengths, key and body, key, body. The marker lets a
+A record is marker (4 bytes), lengths of key and body, crc32 of lengths, key and body, key, body. The
+marker lets a
 reader find the next record behind a rotten length. All numbers are little-endian.
 """
 
@@ -26,7 +27,8 @@ class Record(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """Bytes that are no record. ``torn`` when nothing whole follows: the tail of a write that was cut short."""
+    """Bytes that are no record. ``torn`` when nothing whole follows: the tail of a write that was cut
+    short."""
 
     start: int
     end: int

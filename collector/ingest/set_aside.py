@@ -1,4 +1,5 @@
-"""Points that were not taken: counted by reason, and kept in a bounded file so that a person can look at them."""
+"""Points that were not taken: counted by reason, and kept in a bounded file so that a person can look
+at them."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Refused(NamedTuple):
 
 
 class SetAside:
-    """Counts by reason, and the newest refused lines as JSON lines in ``file`` and one older file beside it."""
+    """Counts by reason, and the newest refused lines as JSON lines in ``file`` and one older file
+    beside it."""
 
     def __init__(self, file: Path, max_bytes: int) -> None:
         self._file = file

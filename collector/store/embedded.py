@@ -39,7 +39,8 @@ _FIVE_MINUTES_NS = WINDOW_SECONDS[0] * NS
 _PUT_LATEST = """
 INSERT INTO latest (series_id, time_ns, fields) VALUES (?, ?, ?) ON CONFLICT (series_id) DO UPDATE SET
   time_ns = excluded.time_ns,
-  fields = CASE WHEN excluded.time_ns = time_ns THEN json_patch(fields, excluded.fields) ELSE excluded.fields END
+  fields = CASE WHEN excluded.time_ns = time_ns THEN json_patch(fields, excluded.fields)
+    ELSE excluded.fields END
 WHERE excluded.time_ns >= time_ns
 """
 _PUT_OTHER = """
@@ -209,7 +210,7 @@ class EmbeddedStore:
         _need(measurement, names, declared.fields)
         columns = ", ".join(tables.quoted(name) for name in names)
         select = (
-            f"SELECT time_ns, {columns} FROM {tables.quoted('raw_' + measurement)} "
+            f"SELECT time_ns, {columns} FROM {tables.quoted('raw_' + measurement)} "  # noqa: S608
             "WHERE series_id = ? AND time_ns >= ? AND time_ns < ? ORDER BY time_ns"
         )
         booleans = {name for name in names if declared.fields[name].type == "bool"}
@@ -370,7 +371,7 @@ def _peak(
 ) -> tuple[float, int] | None:
     table, key, column = source
     row = db.execute(
-        f"SELECT max({tables.quoted(column)}), {key} FROM {tables.quoted(table)} "
+        f"SELECT max({tables.quoted(column)}), {key} FROM {tables.quoted(table)} "  # noqa: S608
         f"WHERE series_id = ? AND {key} >= ? AND {key} < ?",
         (number, start_ns, end_ns),
     ).fetchone()

@@ -55,7 +55,8 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class SeriesWindows(msgspec.Struct, frozen=True):
-    """One series in windows of ``resolution_seconds``, by time. Windows without points are absent, not zero."""
+    """One series in windows of ``resolution_seconds``, by time. Windows without points are absent, not
+    zero."""
 
     tags: dict[str, str]
     resolution_seconds: int
@@ -77,7 +78,8 @@ class SeriesPoints(msgspec.Struct, frozen=True):
 
 
 class Peak(msgspec.Struct, frozen=True):
-    """The greatest value of a field in one series. ``at_ns`` is exact within the raw retention, else the start
+    """The greatest value of a field in one series. ``at_ns`` is exact within the raw retention, else
+    the start
     of its 5-minute window."""
 
     tags: dict[str, str]
@@ -135,7 +137,8 @@ class Store(Protocol):
         end_ns: int,
         resolution_seconds: int,
     ) -> list[SeriesWindows]:
-        """Numeric fields in windows: of the kept ones when ``resolution_seconds`` is a multiple of theirs, else
+        """Numeric fields in windows: of the kept ones when ``resolution_seconds`` is a multiple of
+        theirs, else
         of raw points. Raises UnknownField.
         """
         ...

@@ -1,6 +1,7 @@
 """The tables of the embedded store, made from the schema of the measurements. Pure: gives SQL, runs none.
 
-For each measurement: ``raw_NAME`` (a row for each series and time, a column for each field) and for each kept window
+For each measurement: ``raw_NAME`` (a row for each series and time, a column for each field) and for
+each kept window
 ``w300_NAME``, ``w3600_NAME``, ``w86400_NAME`` (for each numeric field count, sum, min, max). Names come from
 config/measurements.yaml only, never from a client, and are quoted all the same.
 """
@@ -14,7 +15,8 @@ from config.measurements import Measurement
 
 COMMON = """
 CREATE TABLE IF NOT EXISTS series (
-  id INTEGER PRIMARY KEY, school TEXT NOT NULL, measurement TEXT NOT NULL, tags TEXT NOT NULL, other INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY, school TEXT NOT NULL, measurement TEXT NOT NULL, tags TEXT NOT NULL, other
+  INTEGER NOT NULL,
   UNIQUE (school, measurement, tags, other)
 );
 CREATE TABLE IF NOT EXISTS latest (
@@ -57,8 +59,8 @@ def create(table: str, key: str, columns: dict[str, str]) -> str:
     """A table clustered by series and ``key`` (time_ns or start_ns)."""
     listed = "".join(f", {quoted(name)} {kind}" for name, kind in columns.items())
     return (
-        f"CREATE TABLE IF NOT EXISTS {quoted(table)} (series_id INTEGER NOT NULL, {key} INTEGER NOT NULL{listed}, "
-        f"PRIMARY KEY (series_id, {key})) WITHOUT ROWID"
+        f"CREATE TABLE IF NOT EXISTS {quoted(table)} (series_id INTEGER NOT NULL, "
+        f"{key} INTEGER NOT NULL{listed}, PRIMARY KEY (series_id, {key})) WITHOUT ROWID"
     )
 
 
@@ -68,7 +70,7 @@ def insert(name: str, fields: Sequence[str]) -> str:
     marks = ", ".join("?" for _ in fields)
     joined = ", ".join(f"{quoted(field)} = excluded.{quoted(field)}" for field in fields)
     return (
-        f"INSERT INTO {quoted('raw_' + name)} (series_id, time_ns, {columns}) VALUES (?, ?, {marks}) "
+        f"INSERT INTO {quoted('raw_' + name)} (series_id, time_ns, {columns}) VALUES (?, ?, {marks}) "  # noqa: S608
         f"ON CONFLICT (series_id, time_ns) DO UPDATE SET {joined}"
     )
 
@@ -79,7 +81,8 @@ def window_table(seconds: int, name: str) -> str:
 
 
 def fold(seconds: int, name: str, fields: Sequence[str], *, exact: bool) -> str:
-    """Make the windows listed in the temporary table ``folding`` again: 5 minutes from raw points, the others from
+    """Make the windows listed in the temporary table ``folding`` again: 5 minutes from raw points, the
+    others from
     5-minute windows. ``exact`` sums integers as integers, which fails beyond 64 bits.
     """
     total = "sum" if exact else "total"
@@ -94,9 +97,10 @@ def fold(seconds: int, name: str, fields: Sequence[str], *, exact: bool) -> str:
         parts = [_again(field, total) for field in fields]
     columns = ", ".join(quoted(f"{field}__{part}") for field in fields for part in AGGREGATES)
     return (
-        f"INSERT OR REPLACE INTO {quoted(window_table(seconds, name))} (series_id, start_ns, {columns}) "
-        f"SELECT d.series_id, d.start_ns, {', '.join(parts)} FROM temp.folding d CROSS JOIN {quoted(source)} s "
-        f"ON s.series_id = d.series_id AND s.{key} >= d.start_ns AND s.{key} < d.start_ns + {seconds * NS} "
+        f"INSERT OR REPLACE INTO {quoted(window_table(seconds, name))} (series_id, start_ns, {columns}) "  # noqa: S608
+        f"SELECT d.series_id, d.start_ns, {', '.join(parts)} FROM temp.folding d "
+        f"CROSS JOIN {quoted(source)} s ON s.series_id = d.series_id "
+        f"AND s.{key} >= d.start_ns AND s.{key} < d.start_ns + {seconds * NS} "
         "GROUP BY d.series_id, d.start_ns"
     )
 
@@ -115,8 +119,9 @@ def grouped(name: str, seconds: int, fields: Sequence[str], resolution_seconds: 
         columns = [f"s.{quoted(field)}" for field in fields]
         parts = [f"count({c}), total({c}), min({c}), max({c})" for c in columns]
     return (
-        f"SELECT (s.{key} + {offset_ns}) / {step} * {step} - {offset_ns} AS bucket, {', '.join(parts)} "
-        f"FROM {quoted(source)} s WHERE s.series_id = ? AND s.{key} >= ? AND s.{key} < ? GROUP BY bucket ORDER BY bucket"
+        f"SELECT (s.{key} + {offset_ns}) / {step} * {step} - {offset_ns} AS bucket, {', '.join(parts)} "  # noqa: S608
+        f"FROM {quoted(source)} s WHERE s.series_id = ? AND s.{key} >= ? AND s.{key} < ? "
+        "GROUP BY bucket ORDER BY bucket"
     )
 
 

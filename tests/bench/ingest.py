@@ -1,4 +1,4 @@
-"""Prints how fast points go in: medians of alternated rounds of each stage, for lines of five fields.
+"""Prints how fast points go in: medians of the rounds of each stage, for lines of five fields.
 
 Run: ``python -m tests.bench.ingest [rounds]``.
 """
@@ -36,7 +36,7 @@ def body(first: int, points: int) -> str:
     )
 
 
-def stages(folder: Path) -> Iterator[tuple[str, Callable[[int], None]]]:
+def stages(folder: Path) -> Iterator[tuple[str, Callable[[int], object]]]:
     """Each stage takes its points and no more; the number is the round."""
     texts = [body(n * POINTS, POINTS) for n in range(20)]
     intake = Intake(Declared(schema()), 5000)
@@ -45,16 +45,17 @@ def stages(folder: Path) -> Iterator[tuple[str, Callable[[int], None]]]:
 
     def batch(n: int) -> Batch:
         return intake.batch(
-            texts[n].encode(), identity, precision="ns", others=False, received_ns=START_NS, moved_ns=0, window=window
+            texts[n].encode(), identity, precision="ns", others=False, received_ns=START_NS, moved_ns=0,
+            window=window
         )[0]  # fmt: skip
 
     batches = [batch(n) for n in range(len(texts))]
     bodies = [encode_batch(each) for each in batches]
     journal = Journal(folder / "journal", max_bytes=2**30, segment_bytes=2**24, reserve_bytes=0)
     store = EmbeddedStore(folder / "points.db", retention=Retention(7 * DAY, 90 * DAY, 400 * DAY, 3650 * DAY))
-    yield "read lines", lambda n: sum(1 for _ in read_lines(texts[n])) and None
-    yield "read, check, make a batch", lambda n: batch(n) and None
-    yield "journal, synced", lambda n: journal.append(None, bodies[n]).result() and None
+    yield "read lines", lambda n: sum(1 for _ in read_lines(texts[n]))
+    yield "read, check, make a batch", lambda n: batch(n)
+    yield "journal, synced", lambda n: journal.append(None, bodies[n]).result()
     yield "write to the store, synced", lambda n: store.write([batches[n]])
     with running(settings_in(folder / "whole")) as collector:
 

@@ -88,7 +88,7 @@ class Running:
 
 
 def settings_in(folder: Path, **changes: Any) -> CollectorSettings:
-    """Settings with quick defaults for tests, changed by key of a block: ``ingest={"max_series_per_agent": 5}``."""
+    """Settings with quick defaults for tests, changed by block: ``ingest={"max_series_per_agent": 5}``."""
     value: dict[str, Any] = {"data_directory": str(folder), "listen": {"port": 0}}
     for key, block in changes.items():
         value[key] = {**value.get(key, {}), **block}
@@ -115,8 +115,9 @@ def running(settings: CollectorSettings, clock: Any = None) -> Iterator[Running]
 
 
 def enrol(rooms: Rooms) -> dict[str, str]:
-    """Tokens of one agent in each of two schools; those of agents that are there already are not known again."""
-    if rooms.registry.schools():
+    """Tokens of one agent in each of two schools; those of agents that are there already are not known
+    again."""
+    if rooms.registry.agents():
         return {}
     rooms.registry.put_schools([School("s1"), School("s2")])
     return {

@@ -67,9 +67,10 @@ def test_a_port_in_use_is_one_line_and_status_2(settings_file: Path) -> None:
             env={**os.environ, "PORT": str(port)}, capture_output=True, text=True, timeout=30, check=False,
         )  # fmt: skip
     assert ended.returncode == 2
-    assert ended.stderr.strip().splitlines() == [
-        f"error: port {port} on 127.0.0.1 cannot be used: Address already in use; set another in PORT or in listen.port"
-    ]
+    assert ended.stderr.strip() == (
+        f"error: port {port} on 127.0.0.1 cannot be used: Address already in use; "
+        "set another in PORT or in listen.port"
+    )
 
 
 def test_a_data_directory_that_cannot_be_made_is_status_2(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_concurrent_batches_share_a_sync(folder: Path) -> None:
 def test_refuses_beyond_its_bound_and_takes_again_when_there_is_room(folder: Path) -> None:
     journal = opened(folder, max_bytes=1000, segment_bytes=200)
     taken = 0
-    with pytest.raises(JournalFull, match="1000 bytes allowed"):
+    with pytest.raises(JournalFull, match="1000 bytes allowed"):  # noqa: PT012
         for n in range(100):
             journal.append(key(n), b"x" * 100).result(10)
             taken += 1
@@ -207,7 +207,7 @@ def test_a_full_disk_refuses_and_what_is_there_stays_readable(tmp_path: Path) ->
     try:
         journal = opened(disk / "journal", segment_bytes=100_000)
         taken = 0
-        with pytest.raises(JournalFull):
+        with pytest.raises(JournalFull):  # noqa: PT012
             for n in range(1000):
                 journal.append(key(n), b"x" * 50_000).result(10)
                 taken += 1

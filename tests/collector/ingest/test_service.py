@@ -15,10 +15,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import influxdb_client
 import psutil
 import pytest
 from influxdb_client.client.exceptions import InfluxDBError
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.client.write.point import Point
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
 
@@ -167,7 +168,8 @@ def test_points_must_fit_what_is_declared(collector: Running, text: str) -> None
 @pytest.mark.fault(7)
 @pytest.mark.parametrize(
     ("offset_seconds", "reason"),
-    [(-4 * 86400, Reason.TOO_OLD), (700, Reason.TOO_NEW), (72 * 365 * 86400, Reason.TOO_NEW), (None, Reason.TOO_OLD),
+    [(-4 * 86400, Reason.TOO_OLD), (700, Reason.TOO_NEW), (72 * 365 * 86400, Reason.TOO_NEW), (None,
+    Reason.TOO_OLD),
      (-3 * 86400 + 60, None), (500, None)],
 )  # fmt: skip
 def test_times_far_from_now_are_set_aside(
@@ -401,11 +403,11 @@ def test_a_heartbeat_that_cannot_be_read(collector: Running, body: bytes) -> Non
 @pytest.mark.parametrize("gzipped", [False, True])
 def test_the_unmodified_python_client_of_influxdb(collector: Running, now: int, gzipped: bool) -> None:
     at = now + gzipped
-    client = influxdb_client.InfluxDBClient(
+    client = InfluxDBClient(
         f"http://127.0.0.1:{collector.port}", collector.tokens["a1"], org="xiaotong", enable_gzip=gzipped
     )
     with client, client.write_api(write_options=SYNCHRONOUS) as writer:
-        point = influxdb_client.Point("ping").tag("target", "a b,c=d").tag("family", "ipv4").field("sent", 8)
+        point = Point("ping").tag("target", "a b,c=d").tag("family", "ipv4").field("sent", 8)  # type: ignore[no-untyped-call]
         writer.write("raw", record=point.time(at))
         with pytest.raises((InfluxDBError, ApiException), match="partial write"):
             writer.write("raw", record="ping,family=ipv4 sent=1")

@@ -150,7 +150,8 @@ def test_the_peak_is_found_in_raw_points_and_in_what_windows_keep_of_older_ones(
     store.write([batch(rows, Series("interface", ETH1))])
     when = {"start_ns": START, "end_ns": START + 10 * DAY * NS}
     fold(store)
-    assert {p.tags["interface"]: (p.value, p.at_ns) for p in store.peaks("s1", "interface", "rx_peak_bits_per_second", **when)} == {
+    peaks = store.peaks("s1", "interface", "rx_peak_bits_per_second", **when)
+    assert {peak.tags["interface"]: (peak.value, peak.at_ns) for peak in peaks} == {
         "eth0": (900, START + 301 * NS),
         "eth1": (1, START + 7 * NS),
     }  # fmt: skip
