@@ -54,7 +54,7 @@ def stages(folder: Path) -> Iterator[tuple[str, Callable[[int], object]]]:
     journal = Journal(folder / "journal", max_bytes=2**30, segment_bytes=2**24, reserve_bytes=0)
     store = EmbeddedStore(folder / "points.db", retention=Retention(7 * DAY, 90 * DAY, 400 * DAY, 3650 * DAY))
     yield "read lines", lambda n: sum(1 for _ in read_lines(texts[n]))
-    yield "read, check, make a batch", lambda n: batch(n)
+    yield "read, check, make a batch", batch
     yield "journal, synced", lambda n: journal.append(None, bodies[n]).result()
     yield "write to the store, synced", lambda n: store.write([batches[n]])
     with running(settings_in(folder / "whole")) as collector:

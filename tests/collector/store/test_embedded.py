@@ -148,17 +148,24 @@ def test_the_peak_is_found_in_raw_points_and_in_what_windows_keep_of_older_ones(
     )
     rows: list[Row] = [(0, START + 7 * NS, {"rx_peak_bits_per_second": 1}), (0, START, {"rx_bytes": 4})]
     store.write([batch(rows, Series("interface", ETH1))])
-    when = {"start_ns": START, "end_ns": START + 10 * DAY * NS}
+    end_ns = START + 10 * DAY * NS
     fold(store)
-    peaks = store.peaks("s1", "interface", "rx_peak_bits_per_second", **when)
+    peaks = store.peaks("s1", "interface", "rx_peak_bits_per_second", start_ns=START, end_ns=end_ns)
     assert {peak.tags["interface"]: (peak.value, peak.at_ns) for peak in peaks} == {
         "eth0": (900, START + 301 * NS),
         "eth1": (1, START + 7 * NS),
     }  # fmt: skip
     fold(store, SWEEP_ROUNDS, now_ns=START + 9 * DAY * NS)
-    (peak,) = store.peaks("s1", "interface", "rx_peak_bits_per_second", tags={"interface": "eth0"}, **when)
+    (peak,) = store.peaks(
+        "s1",
+        "interface",
+        "rx_peak_bits_per_second",
+        tags={"interface": "eth0"},
+        start_ns=START,
+        end_ns=end_ns,
+    )
     assert (peak.value, peak.at_ns) == (900, START + 300 * NS)
-    assert store.peaks("s1", "interface", "tx_peak_bits_per_second", **when) == []
+    assert store.peaks("s1", "interface", "tx_peak_bits_per_second", start_ns=START, end_ns=end_ns) == []
 
 
 def test_retention_drops_what_is_old_and_keeps_the_rest(tmp_path: Path) -> None:
