@@ -42,7 +42,9 @@ class CollectorSettings(_Strict, frozen=True):
     """Where the points go. ``ca_file`` replaces the system's certificates for an ``https`` address."""
 
     url: str
+    """Address of the collector, http:// or https://."""
     token_file: str
+    """File of mode 0600 that holds this agent's token."""
     ca_file: str | None = None
 
 
@@ -55,25 +57,36 @@ class SpoolSettings(_Strict, frozen=True):
     """
 
     max_bytes: Bytes = Bytes(64 * 2**20)
-    max_age: Seconds = Seconds(20 * 86400)
+    """Size of the spool on disk; the oldest batches go first."""
+    max_age: Seconds = Seconds(6 * 86400)
+    """Older batches are dropped; not longer than the collector takes (ingest.spool_limit)."""
     max_batches: int = 250_000
+    """Number of batches on disk."""
     flush: Seconds = Seconds(10)
     hold: Seconds = Seconds(2)
     batch_points: int = 2000
+    """A batch is closed at so many points before its time."""
     memory_max_bytes: Bytes = Bytes(2**20)
+    """What may wait in memory."""
     reserve: Bytes = Bytes(512 * 2**10)
     set_aside_batches: int = 100
+    """How many batches that the collector refused are kept for a look."""
 
 
 class PushSettings(_Strict, frozen=True):
     """How batches are sent. ``backlog_pause`` bounds the rate at which old ones follow."""
 
     timeout: Seconds = Seconds(15)
+    """Of one whole exchange with the collector."""
     backlog_pause: Seconds = Seconds(0.2)
     backoff_first: Seconds = Seconds(1)
+    """The first pause after a failed push, drawn at random up to this; it doubles each time."""
     backoff_max: Seconds = Seconds(300)
+    """The longest such pause."""
     refused_pause: Seconds = Seconds(60)
+    """The pause after the collector refused the token."""
     retry_after_max: Seconds = Seconds(3600)
+    """The longest wait that the collector may ask for."""
 
 
 class HeartbeatSettings(_Strict, frozen=True):
@@ -82,15 +95,20 @@ class HeartbeatSettings(_Strict, frozen=True):
     every: Seconds = Seconds(30)
     every_min: Seconds = Seconds(1)
     every_max: Seconds = Seconds(300)
+    """The longest interval that the collector may ask for."""
     timeout: Seconds = Seconds(5)
+    """Of one heartbeat."""
 
 
 class Mute(_Strict, frozen=True):
     """A time in which probes keep silent, an exam say; ``probes`` empty means every timed probe."""
 
     start: datetime
+    """From when; local time where no offset is written."""
     end: datetime
+    """Until when."""
     why: str = ""
+    """Said in the log."""
     probes: tuple[str, ...] = ()
 
 
@@ -104,7 +122,9 @@ class ScheduleSettings(_Strict, frozen=True):
     jitter: Seconds = Seconds(0)
     hours: dict[str, Hours] = {}
     mute: tuple[Mute, ...] = ()
+    """Times of silence."""
     timezone: str = "Asia/Shanghai"
+    """The local time of mute and of hours."""
 
 
 class RunnerSettings(_Strict, frozen=True):
@@ -112,12 +132,14 @@ class RunnerSettings(_Strict, frozen=True):
 
     deadline: Seconds = Seconds(60)
     report_every: Seconds = Seconds(60)
+    """How often a continuous probe's state is told."""
 
 
 class LogSettings(_Strict, frozen=True):
     """``repeat`` is the least time between two log lines that say the same."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe lines that are written."""
     repeat: Seconds = Seconds(300)
 
 
@@ -125,18 +147,26 @@ class KernelSettings(_Strict, frozen=True):
     """Where the kernel's files are mounted."""
 
     proc: str = "/proc"
+    """The proc file system."""
     sys: str = "/sys"
+    """The sys file system."""
 
 
 class AgentSettings(_Strict, frozen=True):
     """The whole file. Paths in it are relative to it."""
 
     school: School
+    """The school that this agent stands in."""
     plan: str | None = None
+    """Id of a plan that comes with the program; shandan when neither it nor plan_file is given."""
     plan_file: str | None = None
+    """A plan of the county's own."""
     stands_on: Literal["gateway", "lan"] = "gateway"
+    """On the gateway itself, or on a box in the LAN behind it."""
     state_directory: str = "state"
+    """Where the spool is kept."""
     collector: CollectorSettings | None = None
+    """Absent, the agent measures and keeps nothing."""
     spool: SpoolSettings = SpoolSettings()
     push: PushSettings = PushSettings()
     heartbeat: HeartbeatSettings = HeartbeatSettings()
@@ -145,6 +175,7 @@ class AgentSettings(_Strict, frozen=True):
     log: LogSettings = LogSettings()
     kernel: KernelSettings = KernelSettings()
     probes: dict[str, Any] = {}
+    """What is measured; each name is a probe of this reference."""
 
 
 class LoadedSettings(msgspec.Struct, frozen=True):

@@ -30,8 +30,11 @@ class Days(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A span of days, both included."""
 
     starts: date
+    """The first day."""
     ends: date
+    """The last day."""
     name: str = ""
+    """What people call it."""
 
     def __contains__(self, day: date) -> bool:
         return self.starts <= day <= self.ends
@@ -47,7 +50,9 @@ class CalendarSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     time_zone: str = "Asia/Shanghai"
+    """The local time of days and hours."""
     school_hours: tuple[Hours, ...] = ("08:00-17:30",)
+    """When lessons are on school days, «08:00-17:30»."""
     terms: tuple[Days, ...] = ()
     holidays: tuple[Days, ...] = ()
     make_up_days: tuple[date, ...] = ()

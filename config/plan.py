@@ -72,7 +72,9 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     areas: tuple[Area, ...] = ()
+    """Areas that belong to it; empty is all."""
     levels: tuple[Level, ...] = ()
+    """Kinds of school that belong to it; empty is every school and kindergarten."""
     declared: FactName | None = None
 
     def has(self, school: School) -> bool:
@@ -89,8 +91,11 @@ class Covers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Places that the network shall reach: by wire, by wireless, or by either of them."""
 
     wired: tuple[Place, ...] = ()
+    """By wire."""
     wireless: tuple[Place, ...] = ()
+    """By wireless."""
     either: tuple[Place, ...] = ()
+    """By either."""
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,17 +109,23 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     id: Identifier
+    """Its name in the plan."""
     kind: TargetKind
+    """What is asked for; decides which evidence counts."""
     who: Text
     deadline: date
     quotes: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)]
     rate: BitsPerSecond | None = None
     share_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
     direction: Literal["down", "up"] = "down"
+    """The direction that a rate is asked of."""
     line_kind: Literal["internet", "education"] | None = None
     covers: Covers | None = None
+    """Places that a coverage target asks for."""
     ipv6_level: Annotated[int, msgspec.Meta(ge=1, le=4)] | None = None
+    """The level of readiness that an IPv6 target asks for."""
     fact: FactName | None = None
+    """What a declared target asks to be declared."""
     reported_only: bool = False
 
     @property
@@ -132,18 +143,26 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     id: Identifier
+    """The plan's name here."""
     title: Text
+    """Its full title."""
     county: Text
+    """The county or district it is of."""
     issuer: str
+    """Who published it."""
     starts: date
     ends: date
     groups: Annotated[dict[str, Group], msgspec.Meta(min_length=1)]
     targets: Annotated[tuple[Target, ...], msgspec.Meta(min_length=1)]
+    """What it asks for."""
     published: date | None = None
     number: str = ""
+    """The document's number."""
     status: Literal["in_force", "lapsed"] = "in_force"
     status_quote: str = ""
+    """The page's own words on its status."""
     note: str = ""
+    """Whatever should be shown with it."""
 
     def asks(self, target: Target, school: School) -> bool:
         """Whether ``target`` is asked of ``school``."""

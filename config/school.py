@@ -27,9 +27,13 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A contracted rate of a line, valid from ``starts`` to ``ends``, both days included; None is open."""
 
     number: str = ""
+    """The contract's number, for a fault report to the carrier."""
     carrier: str = ""
+    """Who sells the line; empty is the line's own carrier."""
     down: BitsPerSecond | None = None
+    """The rate that is paid for, towards the school."""
     up: BitsPerSecond | None = None
+    """The rate that is paid for, from the school."""
     starts: date | None = None
     ends: date | None = None
 
@@ -43,14 +47,19 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     id: str
+    """Its name among the lines of the school."""
     carrier: str = ""
+    """Who runs it (电信, 移动, 联通, 广电, 教育网 …)."""
     kind: Literal["internet", "education"] = "internet"
+    """Where it leads: the internet, or the education network."""
     interface: str | None = None
     contracted_down: BitsPerSecond | None = None
     contracted_up: BitsPerSecond | None = None
     medium: Literal["fibre", "copper", "wireless", "unknown"] = "unknown"
+    """What it is made of; counts where a modem hands fibre over as copper."""
     responders: tuple[str, ...] = ()
     campus: str = ""
+    """Id of the campus it ends at; empty is the main one."""
     contracts: tuple[Contract, ...] = ()
     starts: date | None = None
     ends: date | None = None
@@ -60,18 +69,26 @@ class Campus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A campus 校区 or teaching point 教学点 of a school."""
 
     id: str
+    """Its name among the campuses of the school."""
     name: str = ""
+    """What people call it."""
     township: str = ""
+    """The township (乡镇) it lies in."""
     longitude: Longitude | None = None
+    """Degrees east."""
     latitude: Latitude | None = None
+    """Degrees north."""
 
 
 class SchoolCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A ten-digit 学校标识码 and the days it held; a school that changes its kind gets another."""
 
     code: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{10}\Z")]
+    """Ten digits."""
     starts: date | None = None
+    """First day it held; empty is always."""
     ends: date | None = None
+    """Last day it held; empty is still."""
 
 
 class ClassesOfYear(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,7 +96,9 @@ class ClassesOfYear(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     starts: date
     classes: Count
+    """How many classes."""
     pupils: Count | None = None
+    """How many pupils."""
 
 
 class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,8 +109,11 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     id: str
+    """The same id as in the agent's settings of the snmp probe."""
     kind: Literal["switch", "controller", "gateway"] = "switch"
+    """What it is."""
     address: str = ""
+    """Where it is polled; shown only."""
     trunk_ports: tuple[str, ...] = ()
     access_ports: tuple[str, ...] = ()
     serves_terminals: bool = True
@@ -106,17 +128,24 @@ class Survey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     declared_by: str
     declared_on: date
     wired: tuple[Place, ...] = ()
+    """Places that the wired network covers."""
     wireless: tuple[Place, ...] = ()
+    """Places that the wireless network covers."""
 
 
 class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can only be declared, with who declared it and when; shown as declared, never as measured."""
 
     name: FactName
+    """What is declared."""
     holds: bool
+    """Whether it is so."""
     declared_by: str
+    """Who said so."""
     declared_on: date
+    """When."""
     note: str = ""
+    """Whatever should be shown with it."""
 
 
 class School(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,23 +157,38 @@ class School(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     id: str
+    """The county's own id of the school; never reissued."""
     name: str = ""
+    """What people call it."""
     level: Level = "primary"
+    """Its kind; 幼儿园 is kindergarten, 完全中学 complete, 教学点 teaching_point."""
     area: Area = "rural"
+    """城区 is urban, 镇区 town, 乡村 rural; what a plan means by them is in the plan's groups."""
     classes: Count | None = None
+    """How many classes it has, where no school year says otherwise."""
     lines: tuple[Line, ...] = ()
+    """Its uplinks."""
     pupils: Count | None = None
+    """How many pupils it has."""
     codes: tuple[SchoolCode, ...] = ()
+    """Its 学校标识码 over the years."""
     campuses: tuple[Campus, ...] = ()
+    """Its campuses and teaching points."""
     classes_by_year: tuple[ClassesOfYear, ...] = ()
     township: str = ""
+    """The township (乡镇) it lies in."""
     longitude: Longitude | None = None
+    """Degrees east."""
     latitude: Latitude | None = None
+    """Degrees north."""
     egress: Literal["lines", "shared_exit"] = "lines"
     power_cut: tuple[Hours, ...] = ()
     devices: tuple[Device, ...] = ()
+    """Switches and controllers that are polled."""
     surveys: tuple[Survey, ...] = ()
+    """Surveys of what its network covers."""
     facts: tuple[Fact, ...] = ()
+    """What can only be declared."""
 
 
 def classes_on(school: School, day: date) -> int | None:

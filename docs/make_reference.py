@@ -118,11 +118,11 @@ def _nested(hint: Any) -> tuple[Any, str]:
     """The struct inside «X», «X | None», «tuple[X, ...]», «dict[str, X]», and how its keys go on."""
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return hint, ""
-    suffixes = {tuple: "[]", list: "[]", dict: ".NAME"}
+    suffixes: dict[object, str] = {tuple: "[]", list: "[]", dict: ".NAME"}
     for part in get_args(hint):
         nested, suffix = _nested(part)
         if nested:
-            return nested, suffixes.get(get_origin(hint) or object, "") + suffix
+            return nested, suffixes.get(get_origin(hint), "") + suffix
     return None, ""
 
 

@@ -116,7 +116,10 @@ def test_make_run_shows_verdicts_and_a_page_and_ends_on_ctrl_c(checkout: Path, n
 
 
 def test_a_port_in_use_is_named(checkout: Path, namespace: str) -> None:
-    hold = f"import socket,time; s=socket.create_server(('127.0.0.1', {PORT})); print(flush=True); time.sleep(60)"
+    hold = (
+        f"import socket, time; held = socket.create_server(('127.0.0.1', {PORT})); "
+        "print(flush=True); time.sleep(60)"
+    )
     holder = subprocess.Popen(
         ["ip", "netns", "exec", namespace, "python3", "-c", hold], stdout=subprocess.PIPE, text=True
     )

@@ -42,11 +42,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     window: Seconds = Seconds(60)
+    """Length of a window."""
     sample: Seconds = Seconds(1)
+    """Time between two looks at the counters."""
     look: Seconds = Seconds(10)
     ignore: tuple[str, ...] = KERNEL_LEFTOVERS
     lan: tuple[str, ...] = (r"br-?lan.*", r"lan\d*(@.*)?", r"br\d+")
     max_interfaces: int = 64
+    """At most so many interfaces are watched."""
 
     def __post_init__(self) -> None:
         if not 0.2 <= self.sample <= 60:

@@ -43,8 +43,10 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: str
+    """Its name in the points."""
     host: str
     family: Literal["ipv4", "ipv6", "both"] = "both"
+    """Which families are asked, each by itself."""
     line: str | None = None
 
     def __post_init__(self) -> None:
@@ -56,14 +58,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the probe. ``wait`` is how long an answer may take before its probe counts as lost."""
 
     window: Seconds = Seconds(60)
+    """Length of a window."""
     probes: int = 20
+    """Echo requests a window and target, at random times."""
     wait: Seconds = Seconds(10)
     targets: tuple[Target, ...] = (
         Target(name="gateway", host=DEFAULT_GATEWAY),
         Target(name="collector", host=COLLECTOR),
     )
     lookup_every: Seconds = Seconds(300)
+    """How often a target's name is looked up again."""
     lookup_timeout: Seconds = Seconds(5)
+    """Of one look-up."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.probes <= 600:
