@@ -1,6 +1,7 @@
 """Puts the rooms together: the only place that knows them all.
 
-To add a room: a field in ``Rooms`` (collector/rooms.py), its making in ``open_rooms``, its routes in ``routes_of``. What
+To add a room: a field in ``Rooms`` (collector/rooms.py), its making in ``open_rooms``, its routes in
+``routes_of``. What
 is opened is pushed on the stack at once, so that it is closed in reverse order, also when a later room fails.
 """
 
@@ -22,6 +23,7 @@ from collector.ingest.liveness import Liveness
 from collector.ingest.service import IngestService
 from collector.ingest.set_aside import SetAside
 from collector.registry import Registry
+from collector.responder import open_far_end, ticket_routes
 from collector.rooms import Rooms
 from collector.settings import CollectorSettings, StoreSettings
 from collector.store.embedded import EmbeddedStore
@@ -64,8 +66,20 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     consumer.add_listener(verdicts)
     stack.callback(consumer.stop)
     stack.callback(ticker.stop)
+    tickets = open_far_end(settings.responder, data, stack)
     return Rooms(
-        settings, clock, registry, journal, store, set_aside, liveness, ingest, consumer, verdicts, ticker
+        settings,
+        clock,
+        registry,
+        journal,
+        store,
+        set_aside,
+        liveness,
+        ingest,
+        consumer,
+        verdicts,
+        ticker,
+        tickets,
     )
 
 
@@ -73,7 +87,7 @@ def routes_of(rooms: Rooms) -> list[BaseRoute]:
     """Every route of every room."""
     return [
         *rooms.ingest.routes(),
-        # responder: *ticket_routes(rooms),
+        *ticket_routes(rooms),
         *api_routes(rooms),
         *web.routes(rooms),
     ]

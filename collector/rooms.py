@@ -11,6 +11,7 @@ from collector.ingest.liveness import Liveness
 from collector.ingest.service import IngestService
 from collector.ingest.set_aside import SetAside
 from collector.registry import Registry
+from collector.responder.office import TicketOffice
 from collector.settings import CollectorSettings
 from collector.store.interface import Store
 from collector.verdicts.room import VerdictRoom
@@ -32,3 +33,4 @@ class Rooms:
     consumer: Consumer
     verdicts: VerdictRoom
     ticker: Ticker
+    tickets: TicketOffice | None

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from collector.responder.settings import ResponderSettings
 from config.settings import SettingsError, load
 from config.units import Bytes, Seconds
 
@@ -21,9 +22,13 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where pages, API and ingest are served. Port 0 lets the system choose one."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; there is no login yet, so keep it on loopback or behind a proxy."""
     port: Port = 8080
+    """TCP port."""
     max_connections: Count = 1024
+    """Connections at one time."""
     max_connections_per_address: Count = 256
+    """Connections of one address at one time."""
     header_deadline: Seconds = Seconds(10)
     """A connection that has not sent its whole request head by then is closed."""
 
@@ -34,15 +39,19 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_body_bytes: Bytes = Bytes(4 * MIB)
     """Of a body as sent, compressed or not."""
     max_decoded_bytes: Bytes = Bytes(16 * MIB)
+    """Of a body once decompressed; counted while it is decompressed."""
     max_bytes_in_flight: Bytes = Bytes(64 * MIB)
     """Of all bodies that are being received at one time."""
     max_requests_per_agent: Count = 8
     """At one time; more get 429."""
     body_deadline: Seconds = Seconds(30)
+    """A body that is not whole by then is refused."""
     max_series_per_agent: Count = 5000
-    spool_limit: Seconds = Seconds(3 * DAY_SECONDS)
+    """Series of one agent; points of further ones are set aside."""
+    spool_limit: Seconds = Seconds(6 * DAY_SECONDS)
     """Points older than this are set aside: no agent keeps them longer."""
     future_limit: Seconds = Seconds(600)
+    """Points dated later than this from now are set aside."""
     set_aside_bytes: Bytes = Bytes(4 * MIB)
     """Of the file of points set aside; one older file is kept beside it."""
     retry_after: Seconds = Seconds(5)
@@ -53,7 +62,9 @@ class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds of the journal."""
 
     max_bytes: Bytes = Bytes(1024 * MIB)
+    """Of all segments; a full journal refuses with 503."""
     segment_bytes: Bytes = Bytes(16 * MIB)
+    """Of one segment."""
     reserve_bytes: Bytes = Bytes(64 * MIB)
     """With less than this free on the disk nothing is acknowledged."""
 
@@ -62,10 +73,15 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The store and how long it keeps what."""
 
     engine: Literal["embedded"] = "embedded"
+    """Where points are kept."""
     raw: Seconds = Seconds(7 * DAY_SECONDS)
+    """How long points are kept as measured."""
     five_minutes: Seconds = Seconds(90 * DAY_SECONDS)
+    """How long windows of 5 minutes are kept."""
     hourly: Seconds = Seconds(400 * DAY_SECONDS)
+    """How long windows of an hour are kept."""
     daily: Seconds = Seconds(3650 * DAY_SECONDS)
+    """How long windows of a day are kept."""
     day_offset: Seconds = Seconds(8 * 3600)
     """A stored day begins this long before 00:00 UTC: 8h is midnight in China."""
     fold_every: Seconds = Seconds(5)
@@ -99,15 +115,21 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     data_directory: str
     org: str = "xiaotong"
+    """The organisation that writers name."""
     bucket: str = "raw"
+    """The bucket of our agents' measurements."""
     others_bucket: str = "others"
+    """The bucket of other measurements, for tokens that may write them."""
     heartbeat: Seconds = Seconds(5)
+    """How often agents are asked to say that they live."""
     listen: Listen = Listen()
     ingest: Ingest = Ingest()
     journal: JournalSettings = JournalSettings()
     store: StoreSettings = StoreSettings()
     registry: RegistrySettings = RegistrySettings()
     verdicts: VerdictSettings = VerdictSettings()
+    responder: ResponderSettings | None = None
+    """The far end of capacity tests; absent, this collector has none and issues no tickets."""
 
     @property
     def registry_url(self) -> str:
@@ -134,7 +156,7 @@ def _contradictions(settings: CollectorSettings) -> list[str]:
         (not settings.data_directory, "key data_directory: is empty"),
         (
             store.raw < ingest.spool_limit + DAY_SECONDS,
-            "key store.raw: at least ingest.spool_limit and one day is allowed, or late points lose their windows",
+            "key store.raw: at least one day more than ingest.spool_limit is allowed",
         ),
         (store.five_minutes < store.raw, "key store.five_minutes: at least store.raw is allowed"),
         (store.hourly < store.five_minutes, "key store.hourly: at least store.five_minutes is allowed"),

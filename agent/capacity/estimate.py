@@ -15,7 +15,7 @@ EVALUATIONS_IN_A_ROW = 5
 OVERLAP = 0.95
 """FastBTS (NSDI 2021): 50 ms samples, judged every 200 ms, five judgements in a row overlapping by 0.95."""
 NARROWEST_SHARE = 0.02
-"""No interval is taken for narrower than this part of its middle: a steady line must not fail on the jitter
+"""No interval is taken for narrower than this part of the median: a steady line must not fail on the jitter
 of single segments."""
 AGREEING_SHARE = 0.08
 """Two intervals are compared as if they reached this far to both sides of their means: their estimates then
@@ -66,10 +66,11 @@ def rates(marks: Sequence[Mark]) -> list[float]:
 def crucial_interval(samples: Sequence[float]) -> Interval | None:
     """The interval of sorted samples that maximises K²/L (K samples inside, L long); FastBTS section 3."""
     ordered = sorted(samples)
+    narrowest = max(1.0, NARROWEST_SHARE * statistics.median(ordered)) if ordered else 1.0
     best: tuple[float, int, int] | None = None
     for low, first in enumerate(ordered):
         for high in range(low, len(ordered)):
-            length = max(ordered[high] - first, NARROWEST_SHARE * ordered[high], 1.0)
+            length = max(ordered[high] - first, narrowest)
             density = (high - low + 1) ** 2 / length
             if best is None or density > best[0]:
                 best = (density, low, high)

@@ -28,6 +28,8 @@ LEAST_SEARCH_SECONDS = 1.5
 LEAST_SEARCH_ROUND_TRIPS = 25
 """A search goes on for at least so many round trips: slow start is not the line's rate."""
 MOST_PINGS_OPEN = 8
+LEAST_SAMPLE_SECONDS = wire.SAMPLE_SECONDS / 2
+"""A sub-interval that began late is not made up for by one so short that its rate is noise."""
 PACED_SEGMENT_BYTES = 1460
 """Paced 64 KiB segments of loopback would come in lumps; a line's are no larger than this."""
 
@@ -252,8 +254,10 @@ class Exchange:
     ) -> StopReason:
         settled = estimate.Convergence(max(LEAST_SEARCH_SECONDS, LEAST_SEARCH_ROUND_TRIPS * idle))
         most = min(self._grant.seconds, self._run.remaining_seconds() - ANSWER_SECONDS)
+        due = start
         for tick in itertools.count(1):
-            self._listen(start, start + tick * wire.SAMPLE_SECONDS)
+            due = max(due + wire.SAMPLE_SECONDS, time.monotonic() + LEAST_SAMPLE_SECONDS)
+            self._listen(start, due)
             self._count(load, counter, header_bytes, start)
             now = time.monotonic() - start
             if tick % 2 and len(self._open_pings) < MOST_PINGS_OPEN:

@@ -131,7 +131,9 @@ class Responder:
         self._selector.unregister(pending.sock)
 
     def _read(self, sock: socket.socket) -> None:
-        pending = self._pending[sock]
+        pending = self._pending.get(sock)
+        if pending is None:  # dropped for another's sake since this round of events began
+            return
         try:
             received = sock.recv(wire.MAX_LINE_BYTES + 1 - len(pending.received))
         except BlockingIOError:

@@ -26,6 +26,13 @@ def test_the_crucial_interval_leaves_out_slow_start_and_bursts() -> None:
     assert found.mean == pytest.approx(99.2e6, rel=0.002)
 
 
+def test_a_single_stray_sample_is_not_dense() -> None:
+    for stray in (0.0, -4e7, 1.0):
+        found = estimate.crucial_interval([stray, *[99e6 + 1e5 * (index % 5) for index in range(30)]])
+        assert found is not None
+        assert found.mean == pytest.approx(99.2e6, rel=0.002)
+
+
 def test_no_samples_have_no_interval() -> None:
     assert estimate.crucial_interval([]) is None
 

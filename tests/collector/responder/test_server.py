@@ -95,8 +95,8 @@ def test_nothing_is_sent_to_a_client_that_says_nothing(served: FarEnd) -> None:
 def test_half_open_clients_and_stalled_tests_hold_up_nobody(served: FarEnd) -> None:
     with ExitStack() as stack:
         idle = [stack.enter_context(connected(served)) for _ in range(200)]
-        for number, sock in enumerate(idle):
-            sock.sendall(b"{"[: number % 2])
+        for index, sock in enumerate(idle):
+            sock.sendall(b"{"[: index % 2])
         stalled = stack.enter_context(connected(served))
         stalled.sendall(hello(served))
         assert b'"welcome"' in stalled.recv(4096)
