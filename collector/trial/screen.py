@@ -57,10 +57,10 @@ class LiveScreen:
         self._live.update(Text(text), refresh=True)
 
     def show(self, seen: Seen) -> None:
-        parts = (
-            table(rows(seen.verdicts, self._language, seen.at), self._language),
+        parts = (  # a small terminal cuts the end off: what must be seen stands first
+            Text(where(self._address, self._language)),
             _sources(seen, self._language),
-            Text(foot(self._address, self._language)),
+            table(rows(seen.verdicts, self._language, seen.at), self._language),
         )
         self._live.update(Group(*parts), refresh=True)
 
@@ -91,7 +91,7 @@ class PlainScreen:
             state = probe_text(probe, self._language)
             self._once(f"probe {probe.name}", state, f"{probe.name}: {state}")
         if first:
-            self._print(foot(self._address, self._language))
+            self._print(where(self._address, self._language))
 
     def _once(self, key: str, state: str, text: str) -> None:
         if self._printed.get(key) != state:
@@ -108,7 +108,7 @@ def screen_for(console: Console, address: str, language: Language) -> Screen:
     return kind(console, address, language)
 
 
-def foot(address: str, language: Language) -> str:
+def where(address: str, language: Language) -> str:
     """Where to look further, and how to end."""
     return translate("Page: {address}   Ctrl-C stops", language, address=address)
 
