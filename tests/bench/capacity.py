@@ -1,4 +1,4 @@
-"""Capacity test beside iperf3 on loopback, alternated: rate and CPU seconds a GB, same streams and algorithm."""
+"""Capacity test beside iperf3 on loopback, alternated, same streams and algorithm: rate, CPU s/GB."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ def main() -> None:
         theirs.append(_iperf3())
     rates = [statistics.median(rate for rate, _ in runs) for runs in (ours, theirs)]
     costs = [statistics.median(cost for _, cost in runs) for runs in (ours, theirs)]
-    print(
-        f"xiaotong {rates[0] / 1e9:.1f} Gbit/s goodput, {costs[0]:.3f} CPU s/GB (both ends, median of {ROUNDS})"
-    )
+    print(f"xiaotong {rates[0] / 1e9:.1f} Gbit/s goodput, {costs[0]:.3f} CPU s/GB (both ends, {ROUNDS} runs)")
     print(f"iperf3   {rates[1] / 1e9:.1f} Gbit/s goodput, {costs[1]:.3f} CPU s/GB")
     print(f"ratio    rate {rates[0] / rates[1]:.2f}, CPU a GB {costs[0] / costs[1]:.2f}")
 
