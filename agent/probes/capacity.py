@@ -35,31 +35,40 @@ log = logging.getLogger(__name__)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How capacity is tested.
-
-    ``rate`` is the nominal rate that a verify run asks about; it counts as reached from ``reached_from`` of
-    it at the IP layer. ``max_rate`` is the most that a search goes to, and so bounds its bytes. ``lines`` are
-    ids of lines to bind tests to, each in turn; none means one test, as the host routes it. A host or a line
-    too busy for a test (``busy_cpu``, ``full``) is tried again ``tries`` times in all, then skipped.
-    ``cpu_limit``: above it at either end a result is limited by that end, 1 turns that off.
-    """
+    """How capacity is tested."""
 
     every: Seconds = Seconds(86400)
+    """Time between two runs."""
     mode: Literal["search", "verify"] = "search"
+    """``search``: how much can the line do; ``verify``: does it reach ``rate``."""
     rate: BitsPerSecond | None = None
+    """The nominal rate that a verify run asks about."""
     max_rate: BitsPerSecond | None = BitsPerSecond(10**10)
+    """The most that a search goes to; bounds its bytes too."""
     directions: tuple[Direction, ...] = ("down", "up")
+    """Seen from the school."""
     families: tuple[Family, ...] = ("ipv4", "ipv6")
+    """Each is forced, never silently the other."""
     lines: tuple[str, ...] = ()
+    """Ids of lines to bind tests to, each in turn; none: one test, as the host routes it."""
     responder: str | None = None
+    """Id of the far end; absent: the collector's own."""
     streams: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    """At most so many TCP streams; absent: as the ticket says."""
     congestion_control: str | None = None
+    """Of whoever sends; absent: the sending host's own."""
     reached_from: Share = 0.95
+    """A nominal rate counts as reached from this part of it on, at the IP layer."""
     cpu_limit: Share = 0.85
+    """With a core busier than this at either end a result is limited by that end; 1 turns it off."""
     busy_cpu: Share = 0.30
+    """With a core busier than this before a test it is tried again, then skipped."""
     full: Share = 0.80
+    """The same, when users alone fill this part of the line."""
     tries: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
+    """How often in all."""
     retry_pause: Seconds = Seconds(5)
+    """Pause between tries."""
 
 
 def build(settings: Settings, site: Site) -> Probe:
