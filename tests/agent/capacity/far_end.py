@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from agent.clock import SystemClock
 from agent.probe import Run, Site
 from collector.responder.office import Denied, TicketOffice, TicketRequest
 from collector.responder.server import Responder, listening
 from collector.responder.settings import ResponderSettings
+from config.clock import SystemClock
 from config.points import FieldValue, Point
 from config.school import School
 from config.units import Seconds

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from agent.capacity.wire import Family
-from agent.clock import SystemClock
 from agent.commands.capacity import status_of, text_of
 from agent.probe import NoData, ProbeFailed, Run, Site
 from agent.probes.capacity import Capacity, Settings
+from config.clock import SystemClock
 from config.measurements import check
 from config.points import encode
 from config.school import Line, School
@@ -50,12 +50,12 @@ def test_a_verify_run_of_what_loopback_carries_passes() -> None:
     settings = Settings(
         mode="verify", rate=BitsPerSecond(20_000_000), families=("ipv4",), directions=("down",)
     )
-    with far_end(**QUICK) as served:
+    with far_end(verify=Seconds(3.0)) as served:
         (point,) = Capacity(settings, served.site()).measure(a_run())
     assert point.fields["passed"] is True
     assert point.fields["asked_bits_per_second"] == 19_000_000
     assert point.fields["bound"] == "lower"
-    assert number(point, "bytes") < 19_000_000 / 8 * 1.5
+    assert number(point, "bytes") < 19_000_000 / 8 * 3 * 1.2
     assert status_of([point]) == 0
 
 
