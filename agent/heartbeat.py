@@ -10,9 +10,9 @@ from typing import Literal
 import msgspec
 
 import agent
-from agent.clock import Clock
 from agent.link import Link, LinkError
 from agent.settings import HeartbeatSettings
+from config.clock import Clock
 
 log = logging.getLogger(__name__)
 

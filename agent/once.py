@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 
 from agent.catalogue import PlannedProbe
-from agent.clock import Clock
 from agent.probe import Site
 from agent.runner import Job, Outcome, Runner
 from agent.service import job_of
+from config.clock import Clock
 
 Told = Callable[[Outcome], None]
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from agent.clock import Clock
+from config.clock import Clock
 from config.points import Point
 from config.school import School
 

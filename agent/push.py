@@ -8,11 +8,11 @@ import random
 import threading
 from collections.abc import Callable
 
-from agent.clock import Clock
 from agent.link import Answer, Link, LinkError
 from agent.settings import PushSettings
 from agent.spool import Spool
 from agent.spool_file import Batch
+from config.clock import Clock
 
 log = logging.getLogger(__name__)
 

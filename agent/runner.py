@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from agent.clock import Clock
 from agent.probe import NoData, Probe, ProbeFailed, Run
+from config.clock import Clock
 from config.points import FieldValue, Point, encode
 
 log = logging.getLogger(__name__)

@@ -19,9 +19,9 @@ from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from agent.clock import Clock
 from agent.runner import Job, Outcome, Reporter, Runner
 from agent.settings import Hours, Mute, ScheduleSettings, aware
+from config.clock import Clock
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 
 from agent.catalogue import PlannedProbe
-from agent.clock import SystemClock, boot_id
 from agent.heartbeat import Heartbeat, State
 from agent.link import Link
 from agent.probe import NoData, Probe, ProbeFailed, Run, Site
@@ -19,6 +18,7 @@ from agent.settings import Hours, LoadedSettings
 from agent.spool import Spool
 from agent.vitals import Vitals
 from config.calendar import default_calendar
+from config.clock import SystemClock, boot_id
 from config.points import Point, encode
 from config.settings import SettingsError
 

@@ -19,7 +19,6 @@ from typing import TypeVar
 
 import msgspec
 
-from agent.clock import Clock
 from agent.disk import keep_reserve, move_away
 from agent.settings import SpoolSettings
 from agent.spool_file import (
@@ -30,6 +29,7 @@ from agent.spool_file import (
     is_full,
     readable,
 )
+from config.clock import Clock
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 
 import agent
-from agent.clock import Clock
 from agent.heartbeat import host_uptime_seconds
 from agent.spool import Spool
+from config.clock import Clock
 from config.points import FieldValue, Point
 
 SELF_IO = Path("/proc/self/io")

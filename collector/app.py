@@ -14,7 +14,6 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
-from agent.clock import Clock, SystemClock
 from collector import web
 from collector.ingest.answers import Answer, answer_refusal
 from collector.ingest.consumer import Consumer
@@ -31,6 +30,7 @@ from collector.store.upkeep import Retention
 from collector.verdicts.opening import open_room
 from collector.verdicts.ticker import Ticker
 from collector.web.api import api_routes
+from config.clock import Clock, SystemClock
 
 
 def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | None = None) -> Rooms:

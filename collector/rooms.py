@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.clock import Clock
 from collector.ingest.consumer import Consumer
 from collector.ingest.journal import Journal
 from collector.ingest.liveness import Liveness
@@ -16,6 +15,7 @@ from collector.settings import CollectorSettings
 from collector.store.interface import Store
 from collector.verdicts.room import VerdictRoom
 from collector.verdicts.ticker import Ticker
+from config.clock import Clock
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def live_bar(*, shown: bool) -> Iterator[Callable[[Wanted, Progress], None] | No
 def _a_run() -> Any:
     import threading  # noqa: PLC0415
 
-    from agent.clock import SystemClock  # noqa: PLC0415
     from agent.probe import Run  # noqa: PLC0415
+    from config.clock import SystemClock  # noqa: PLC0415
 
     return Run(clock=SystemClock(), stop=threading.Event(), deadline_seconds=600.0, window_seconds=1.0)

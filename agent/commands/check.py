@@ -48,11 +48,11 @@ def command(file: Path | None, as_json: bool, seconds: float, lang: str | None) 
 
 def judged(loaded: LoadedSettings, seconds: float) -> tuple[Sequence[Verdict], list[Outcome]]:
     """Measure, turn the points into evidence, and judge."""
-    from agent.clock import SystemClock  # noqa: PLC0415
     from agent.defaults import site_for_a_person  # noqa: PLC0415
     from agent.once import measure_once  # noqa: PLC0415
     from agent.plans import plan_of  # noqa: PLC0415
     from config.calendar import default_calendar  # noqa: PLC0415
+    from config.clock import SystemClock  # noqa: PLC0415
     from config.evidence import evidence_of  # noqa: PLC0415
     from config.judge import judge_plan  # noqa: PLC0415
 

@@ -27,9 +27,9 @@ def command(name: str | None, file: Path | None, seconds: float, as_json: bool) 
     The status is 0 when it measured, 1 when it failed, 3 when there is nothing to measure here.
     """
     from agent.catalogue import names, planned  # noqa: PLC0415
-    from agent.clock import SystemClock  # noqa: PLC0415
     from agent.defaults import loaded_or_example, site_for_a_person  # noqa: PLC0415
     from agent.once import measure_once  # noqa: PLC0415
+    from config.clock import SystemClock  # noqa: PLC0415
 
     if name is None:
         list_probes(names())

@@ -29,6 +29,7 @@ class PortRole(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a port is for; with role ``line``, the id of the line that leaves by it."""
 
     role: Literal["line", "trunk", "access", "other"] = "other"
+    """What the port is for."""
     line: str | None = None
 
     def __post_init__(self) -> None:
@@ -40,15 +41,25 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One device. Secrets stand in files of mode 0600. ``ports`` are by ifName."""
 
     id: str
+    """Its id in the points, the same as in the school's devices."""
     host: str
+    """Its address or name."""
     port: int = 161
+    """UDP port of its SNMP agent."""
     version: Literal["2c", "3"] = "2c"
+    """SNMP 2c or 3."""
     community_file: str | None = None
+    """File of mode 0600 with the community of version 2c."""
     user: str | None = None
+    """User of version 3."""
     auth: Literal["md5", "sha", "sha224", "sha256", "sha384", "sha512"] = "sha"
+    """How version 3 authenticates."""
     auth_file: str | None = None
+    """File of mode 0600 with the authentication password."""
     priv: Literal["des", "aes", "aes256"] = "aes"
+    """How version 3 encrypts."""
     priv_file: str | None = None
+    """File of mode 0600 with the privacy password."""
     ports: dict[str, PortRole] = {}
 
     def __post_init__(self) -> None:
@@ -68,11 +79,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the probe. ``device_deadline`` bounds one device's poll, whatever it answers."""
 
     every: Seconds = Seconds(60)
+    """How often every device is polled."""
     devices: tuple[Device, ...] = ()
     timeout: Seconds = Seconds(2)
+    """Of one request."""
     retries: int = 1
+    """How often a request is sent again."""
     device_deadline: Seconds = Seconds(15)
     max_ports: int = 512
+    """At most so many ports of a device are read."""
 
     def __post_init__(self) -> None:
         if not 10 <= self.every <= 86400:

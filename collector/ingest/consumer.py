@@ -10,11 +10,11 @@ from typing import Protocol
 
 import msgspec
 
-from agent.clock import Clock
 from collector.batch import Batch, decode_batch
 from collector.ingest.journal import Journal
 from collector.ingest.set_aside import Reason, Refused, SetAside
 from collector.store.interface import Store, StoreUnavailable
+from config.clock import Clock
 from config.points import Point
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from agent.clock import Clock
+from config.clock import Clock
 
 AgentState = Literal["running", "restarting", "stopping"]
 

@@ -13,7 +13,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 import collector
-from agent.clock import Clock
 from collector.batch import encode_batch
 from collector.ingest.answers import Answer
 from collector.ingest.bodies import Receiving, decode
@@ -26,6 +25,7 @@ from collector.ingest.liveness import Heartbeat, Liveness
 from collector.ingest.sequences import BatchKey
 from collector.ingest.set_aside import Refused, SetAside
 from collector.settings import CollectorSettings
+from config.clock import Clock
 from config.measurements import Declared, schema
 
 log = logging.getLogger(__name__)

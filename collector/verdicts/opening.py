@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.clock import Clock, SystemClock
 from collector.registry import Registry
 from collector.settings import VerdictSettings
 from collector.verdicts.room import JudgeSchool, VerdictRoom
 from config.calendar import SchoolCalendar, default_calendar, load_calendar
+from config.clock import Clock, SystemClock
 from config.evidence import Evidence
 from config.judge import judge_plan
 from config.plan import Plan, load_plan, shipped_plans

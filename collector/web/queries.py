@@ -103,7 +103,7 @@ def _resolution(text: str | None, span: timedelta) -> int | None:
         seconds = parse_duration(text)
     except ValueError as error:
         raise bad_request(f"resolution: {error}, or raw") from None
-    if seconds < 1 or seconds != int(seconds):
+    if seconds < 1 or not seconds.is_integer():
         raise bad_request("resolution: whole seconds from 1s on are allowed, or raw")
     if span.total_seconds() / seconds > MAX_VALUES_OF_A_SERIES:
         raise bad_request(

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import pytest
 from apscheduler.schedulers import base
 
-from agent.clock import SystemClock
 from agent.probe import Run
 from agent.runner import Job, Outcome, Reporter, Runner
 from agent.schedule import Permission, Schedule
 from agent.settings import Hours, Mute, ScheduleSettings
+from config.clock import SystemClock
 from config.points import Point
 from config.units import Seconds
 

@@ -251,7 +251,7 @@ def test_a_torn_log_loses_only_its_tail(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from agent.clock import SystemClock
+from config.clock import SystemClock
 from agent.settings import SpoolSettings
 from agent.spool import Spool
 from config.units import Bytes, Seconds

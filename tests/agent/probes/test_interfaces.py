@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.clock import SystemClock
 from agent.network.ethtool import connector
 from agent.network.ports import PORT_TYPES, parse_connector, parse_duplex, parse_operational, parse_speed
 from agent.probe import NoData, Run, Site
 from agent.probes import interfaces
 from agent.probes.interfaces import Interfaces, Settings
+from config.clock import SystemClock
 from config.measurements import check
 from config.points import Point, encode
 from config.school import Line, School

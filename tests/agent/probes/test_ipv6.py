@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.clock import SystemClock
 from agent.network.addresses import Address, parse_addresses
 from agent.network.neighbours import FAILED, REACHABLE, Neighbour
 from agent.network.routes import DefaultRoute
 from agent.probe import NoData, Run, Site
 from agent.probes import ipv6
 from agent.probes.ipv6 import IPv6, Settings, State, judge
+from config.clock import SystemClock
 from config.measurements import check
 from config.points import FieldValue, Point, encode
 from config.school import Line, School

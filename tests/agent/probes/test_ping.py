@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.clock import SystemClock
 from agent.network import icmp
 from agent.network.icmp import Reply
 from agent.network.names import Names
@@ -20,6 +19,7 @@ from agent.network.pinging import Aim, Flight, Window
 from agent.network.rtt import round_trip_ns, summary
 from agent.probe import NoData, Run, Site
 from agent.probes.ping import DEFAULT_GATEWAY, Ping, Settings, Target
+from config.clock import SystemClock
 from config.measurements import check
 from config.points import FieldValue, Point
 from config.school import Line, School

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.clock import SystemClock
 from agent.probe import NoData, ProbeFailed, Run, Site
 from agent.probes import snmp
 from agent.probes.snmp import Device, PortRole, Settings, Snmp
+from config.clock import SystemClock
 from config.measurements import check
 from config.points import Point
 from config.school import School

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.clock import SystemClock
 from collector.batch import Batch, Row, Series
 from collector.ingest.liveness import Heartbeat, Liveness
 from collector.registry import Registry
@@ -15,6 +14,7 @@ from collector.store.embedded import EmbeddedStore
 from collector.store.upkeep import Retention
 from collector.verdicts.opening import open_room
 from collector.verdicts.room import VerdictRoom
+from config.clock import SystemClock
 from config.points import FieldValue, Point
 from config.school import Line, School
 
