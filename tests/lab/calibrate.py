@@ -8,6 +8,7 @@ import statistics
 from typing import Any
 
 import msgspec
+from rich.console import Console
 from rich.table import Table
 
 from config.units import Seconds, format_rate, parse_rate
@@ -34,7 +35,13 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def _line(id: str, down: str | None = None, up: str | None = None, **more: Any) -> Line:  # noqa: A002
-    return Line(id=id, carrier=id, rate_down=down and parse_rate(down), rate_up=up and parse_rate(up), **more)
+    return Line(
+        id=id,
+        carrier=id,
+        rate_down=parse_rate(down) if down else None,
+        rate_up=parse_rate(up) if up else None,
+        **more,
+    )
 
 
 COUNTY = County(
@@ -68,6 +75,11 @@ def calibrate(lab: Lab, seconds: int = 1) -> list[Row]:
         rows += _delay_and_loss(line, terminal, far)
         rows += [_wire(report) for report in line.verify_wire()]
     return rows
+
+
+def show(rows: list[Row]) -> None:
+    """Print the rows."""
+    Console(width=120).print(table(rows))
 
 
 def table(rows: list[Row]) -> Table:

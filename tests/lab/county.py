@@ -29,7 +29,7 @@ class BuiltLine:
     """A line that stands: ``access`` is the carrier's access node, ``port`` the gateway's interface."""
 
     def __init__(
-        self, line: Line, school: str, number: int, carrier_number: int,
+        self, line: Line, *, school: str, number: int, carrier_number: int,
         gateway: Namespace, port: str, access: Namespace,
     ) -> None:  # fmt: skip
         self.line = line
@@ -111,6 +111,7 @@ class BuiltCounty:
         for number, school in enumerate(county.schools, 1):
             self._build_school(number, school)
         services.start_outside(lab, self.outside)
+        services.serve_traffic(lab, self.centre)
 
     def line(self, name: str) -> BuiltLine:
         """The line called ``school/line``. Raises LabError."""
@@ -187,7 +188,10 @@ class BuiltCounty:
         n, k = self._line_count, self.carrier_number(line.carrier)
         access = self.lab.namespace(f"{school.school.id}-{line.id}")
         access.sysctl(*ROUTER)
-        built = BuiltLine(line, school.school.id, n, k, school.gateway, f"wan{index}", access)
+        built = BuiltLine(
+            line, school=school.school.id, number=n, carrier_number=k,
+            gateway=school.gateway, port=f"wan{index}", access=access,
+        )  # fmt: skip
         near, far = (school.gateway, built.port), (access, "port")
         if line.relayed:
             built.delay_file = links.relayed_cable(self.lab, near, far, line.mtu, line.delay)
@@ -208,7 +212,8 @@ class BuiltCounty:
         carrier, access = addresses.carrier_to_access(n, 1), addresses.carrier_to_access(n, 2)
         port, wan = addresses.access_to_gateway(n, 1), addresses.access_to_gateway(n, 2)
         built.access.ip(["link set dev lo up", *_address("core", f"{access[0]}/24", f"{access[1]}/64"),
-                         *_address("port", f"{port[0]}/24", f"{port[1]}/64"), *_access_routes(n)])  # fmt: skip
+                         *_address("port", f"{port[0]}/24", f"{port[1]}/64"),
+                         *_access_routes(n)])  # fmt: skip
         self.carriers[built.line.carrier].ip(
             [*_address(f"a{n}", f"{carrier[0]}/24", f"{carrier[1]}/64"),
              f"route add {port[0]}/32 via {access[0]}", f"route add {wan[0]}/32 via {access[0]}",
@@ -216,7 +221,8 @@ class BuiltCounty:
         far = addresses.core_to_carrier(k, 2)
         self.core.ip(
             [f"route add {port[0]}/32 via {far[0]}", f"route add {wan[0]}/32 via {far[0]}",
-             f"route add {access[0]}/32 via {far[0]}", f"route add {_network(port[1])} via {far[1]}"])  # fmt: skip
+             f"route add {access[0]}/32 via {far[0]}",
+             f"route add {_network(port[1])} via {far[1]}"])  # fmt: skip
         beyond = addresses.centre_on(k)[0]
         built.gateway.ip(
             [*_address(built.port, f"{wan[0]}/24"),

@@ -16,9 +16,10 @@ Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Mtu = Annotated[int, msgspec.Meta(ge=576, le=9000)]
 LineState = Literal["up", "link_down", "path_down"]
 Ipv6Fault = Literal[
-    "no_wan_address", "ula_only", "no_default_route", "dead_next_hop", "no_lan_prefix", "no_router_advertisement",
-    "zero_router_lifetime", "no_autoconfiguration", "no_rdnss", "short_rdnss_lifetime", "rogue_router",
-    "packet_too_big_dropped", "icmpv6_dropped", "blackhole", "inbound_open",
+    "no_wan_address", "ula_only", "no_default_route", "dead_next_hop", "no_lan_prefix",
+    "no_router_advertisement", "zero_router_lifetime", "no_autoconfiguration", "no_rdnss",
+    "short_rdnss_lifetime", "rogue_router", "packet_too_big_dropped", "icmpv6_dropped", "blackhole",
+    "inbound_open",
 ]  # fmt: skip
 
 

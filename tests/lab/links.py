@@ -160,7 +160,7 @@ def judge_wire(line: str, direction: str, count: WireCount, set_loss_share: floa
     if count.oversize:
         problems.append(f"{count.oversize} of {count.seen} packets are larger than the MTU")
     expected = count.seen * set_loss_share
-    allowed = 4 * math.sqrt(expected * (1 - set_loss_share)) + 1
+    allowed = 4 * math.sqrt(expected * (1 - set_loss_share))
     if abs(count.dropped - expected) > allowed:
         problems.append(f"{count.dropped} packets dropped, {expected:.0f} ± {allowed:.0f} expected")
     return WireReport(line, direction, set_loss_share, count.seen, count.dropped, tuple(problems))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from tests.lab import addresses
 from tests.lab.netns import Lab, Namespace
@@ -10,21 +11,29 @@ from tests.lab.netns import Lab, Namespace
 COMMUNITY = "lab-read"
 WEB_NAME = "www.lab.test"
 TRAFFIC_PORT = 9000
+TRAFFIC = Path(__file__).with_name("traffic.py")
 
 
 def start_outside(lab: Lab, outside: Namespace) -> None:
     """A name server that knows ``www.lab.test``, a web server for both families, the traffic's far end."""
     v4, v6 = addresses.OUTSIDE
-    lab.start(outside, ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
-                        "--pid-file=", "--user=root", "--log-facility=-", f"--listen-address={v4}",
-                        f"--listen-address={v6}", "--bind-interfaces",
+    lab.start(outside, ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root",
+                        "--conf-file=/dev/null", "--pid-file=", "--log-facility=-", "--bind-interfaces",
+                        f"--listen-address={v4}", f"--listen-address={v6}",
                         f"--host-record={WEB_NAME},{v4},{v6}"], log="dnsmasq")  # fmt: skip
     pages = lab.directory / "www"
     pages.mkdir()
     (pages / "index.html").write_text("<!doctype html><title>outside</title><p>outside the county</p>\n")
     lab.start(outside, [sys.executable, "-m", "http.server", "--bind", "::", "--directory", str(pages), "80"],
               log="web")  # fmt: skip
-    lab.start(outside, [sys.executable, "-m", "tests.lab.traffic", "serve", str(TRAFFIC_PORT)], log="traffic")
+    serve_traffic(lab, outside)
+
+
+def serve_traffic(lab: Lab, where: Namespace) -> None:
+    """The far end of users' traffic."""
+    lab.start(
+        where, [sys.executable, "-I", str(TRAFFIC), "serve", str(TRAFFIC_PORT)], log=f"traffic-{where.name}"
+    )
 
 
 def start_snmpd(lab: Lab, gateway: Namespace, address: str) -> None:

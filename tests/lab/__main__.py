@@ -1,0 +1,133 @@
+"""``python -m tests.lab``: run scenarios, calibrate the lab, remove what was left behind."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from types import FrameType
+
+import click
+from rich.console import Console
+
+from config.settings import SettingsError
+from tests.lab import calibrate as calibration
+from tests.lab import scenario as scenarios
+from tests.lab import truth
+from tests.lab.netns import Lab, LabError, require_namespaces, sweep
+from tests.lab.play import Play, Played
+from tests.lab.scenario import Scenario
+
+SETUP_FAILED = 2
+console = Console()
+
+
+@click.group()
+def main() -> None:
+    """A county in network namespaces, where the truth is known."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    signal.signal(signal.SIGTERM, _end)
+
+
+@main.command("run")
+@click.argument("names", nargs=-1, metavar="[SCENARIO …]")
+@click.option("--keep", is_flag=True, help="Leave the network standing after the last scenario until Ctrl-C.")
+def run(names: tuple[str, ...], keep: bool) -> None:
+    """Run the scenarios (all when none is named) and print the truth table."""
+    require_namespaces()
+    cases = {name: scenarios.load(path) for name, path in scenarios.find(list(names)).items()}
+    played = []
+    for number, (name, scenario) in enumerate(cases.items(), 1):
+        played.append(_play(name, scenario, keep=keep and number == len(cases)))
+        _tell(played[-1])
+    _finish(played)
+
+
+@main.command("list")
+def list_() -> None:
+    """Name the scenarios."""
+    for name, path in scenarios.find([]).items():
+        console.print(f"{name:32} {scenarios.load(path).about}")
+
+
+@main.command("calibrate")
+def calibrate() -> None:
+    """Check the lab's rates, delays and losses against iperf3 and fping."""
+    with Lab() as lab:
+        rows = calibration.calibrate(lab, seconds=3)
+    calibration.show(rows)
+    if not all(row.right for row in rows):
+        sys.exit(1)
+
+
+@main.command("down")
+def down() -> None:
+    """Remove what labs left behind whose process is gone."""
+    require_namespaces()
+    console.print(f"removed: {', '.join(sweep()) or 'nothing was left behind'}")
+
+
+def _play(name: str, scenario: Scenario, *, keep: bool) -> Played:
+    """A scenario that cannot stand is one that does not hold; the others go on."""
+    try:
+        with Lab() as lab:
+            scene = Play(lab, name, scenario)
+            played = scene.run()
+            if keep:
+                _keep(scene)
+    except LabError as error:
+        return Played(name, (), 0, 0.0, (str(error),))
+    return played
+
+
+def _tell(played: Played) -> None:
+    state = "[green]holds[/green]" if played.holds else "[red]does not hold[/red]"
+    console.print(f"{played.name}: {state} after {played.seconds:.0f} s, {played.test_bytes} bytes of tests")
+    for outcome in played.outcomes:
+        if outcome.mark != "right":
+            said = outcome.expectation
+            wanted = f"{said.school} {said.target} must be {said.verdict} by {said.by:g} s"
+            console.print(f"  {outcome.mark}: {wanted}, said {outcome.last}")
+    for problem in played.problems:
+        console.print(f"  {problem}")
+
+
+def _keep(scene: Play) -> None:
+    folder = scene.county.lab.directory
+    console.print(f"standing; settings and logs are in {folder}. Look around with:")
+    for school in scene.county.schools.values():
+        console.print(f"  ip netns exec {school.gateway.name} sh")
+    console.print(
+        f"  ip netns exec {scene.county.centre.name} curl -s http://127.0.0.1:8080/\nCtrl-C takes it down."
+    )
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        console.print("taking it down")
+
+
+def _finish(played: list[Played]) -> None:
+    outcomes = [outcome for each in played for outcome in each.outcomes]
+    console.print(truth.table(outcomes))
+    wrong = sum(outcome.mark == "wrong" for outcome in outcomes)
+    holding = sum(each.holds for each in played)
+    console.print(f"{holding} of {len(played)} scenarios hold; wrong verdicts: {wrong}")
+    if holding < len(played):
+        sys.exit(1)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    try:
+        main(standalone_mode=False)
+    except (LabError, SettingsError) as error:
+        console.print(f"error: {error}")
+        sys.exit(SETUP_FAILED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)

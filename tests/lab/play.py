@@ -1,0 +1,156 @@
+"""Plays a scenario: builds it, lets happen what happens, listens to the collector, judges by the truth."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+
+import msgspec
+
+from tests.lab import addresses, services, truth
+from tests.lab.county import BuiltCounty
+from tests.lab.netns import Lab, LabError
+from tests.lab.scenario import Event, Expectation, Flap, Scenario
+from tests.lab.stage import Stage
+from tests.lab.truth import Outcome, Said
+
+log = logging.getLogger(__name__)
+POLL_SECONDS = 1.0
+SETTLE_SECONDS = 3.0
+
+History = dict[tuple[str, str], list[Said]]
+
+
+class Played(msgspec.Struct, frozen=True):
+    """How a scenario went. ``problems`` are what failed beside the verdicts; none means it holds."""
+
+    name: str
+    outcomes: tuple[Outcome, ...]
+    test_bytes: int
+    seconds: float
+    problems: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Everything was as the scenario says."""
+        return not self.problems and all(outcome.mark == "right" for outcome in self.outcomes)
+
+
+class Play:
+    """One scenario on one lab."""
+
+    def __init__(self, lab: Lab, name: str, scenario: Scenario) -> None:
+        self.name = name
+        self.scenario = scenario
+        self.county = BuiltCounty(lab, scenario.county)
+        self.stage = Stage(self.county, scenario.plans, scenario.probes)
+        self.history: History = defaultdict(list)
+
+    def run(self) -> Played:
+        """Play it to the end. Raises LabError when the network or the programs do not stand."""
+        self.county.wait_for_ipv6()
+        self.stage.open()
+        started = time.monotonic()
+        waiting = sorted(events(self.scenario.timeline), key=lambda event: event.at)
+        end = max(expected.by for expected in self.scenario.expect)
+        while (now := time.monotonic() - started) < end and not (self._all_said(now) and not waiting):
+            while waiting and waiting[0].at <= now:
+                self._do(waiting.pop(0))
+            self._listen(time.monotonic() - started)
+            time.sleep(max(0.0, POLL_SECONDS - (time.monotonic() - started - now)))
+        outcomes = tuple(
+            truth.judge(self.name, each, self.history[each.school, each.target])
+            for each in self.scenario.expect
+        )
+        return Played(
+            self.name, outcomes, self.stage.test_bytes(), time.monotonic() - started, tuple(self._problems())
+        )
+
+    def _listen(self, at_seconds: float) -> None:
+        for school in {expected.school for expected in self.scenario.expect}:
+            said = self.stage.verdicts(school)
+            for target, verdict in (said or {}).items():
+                self.history[school, target].append(Said(at_seconds, verdict))
+
+    def _all_said(self, now: float) -> bool:
+        """Every expectation is fulfilled and has stood for a while; an unknown must last to its end."""
+        return all(self._stands(expected, now) for expected in self.scenario.expect)
+
+    def _stands(self, expected: Expectation, now: float) -> bool:
+        if expected.verdict == "unknown":
+            return now >= expected.by
+        heard = [said.verdict for said in self.history[expected.school, expected.target]
+                 if said.at_seconds >= max(expected.after, now - SETTLE_SECONDS)]  # fmt: skip
+        return now >= expected.after + SETTLE_SECONDS and bool(heard) and set(heard) == {expected.verdict}
+
+    def _do(self, event: Event) -> None:
+        log.info("happens at=%gs school=%s line=%s", event.at, event.school, event.line)
+        if event.agent == "start":
+            self.stage.start_agent(event.school)
+        elif event.agent is not None:
+            self.stage.end_agent(event.school, event.agent)
+        if event.traffic is not None:
+            self._move(event)
+        if event.line is not None:
+            self._change_line(event)
+
+    def _change_line(self, event: Event) -> None:
+        line = self.county.line(f"{event.school}/{event.line}")
+        line.set_rates(event.rate_down, event.rate_up)
+        if event.delay is not None:
+            line.set_delay(event.delay)
+        if event.loss is not None:
+            line.set_loss(event.loss)
+        if event.state is not None:
+            line.set_state(event.state)
+
+    def _move(self, event: Event) -> None:
+        wanted, school = event.traffic, self.county.schools[event.school]
+        if wanted is None:
+            return
+        far = addresses.centre_on(self.county.line(f"{event.school}/{wanted.line}").carrier_number)[0]
+        self.county.lab.start(
+            school.terminals[0],
+            [sys.executable, "-I", str(services.TRAFFIC), wanted.way, far, str(services.TRAFFIC_PORT),
+             str(int(wanted.rate)), str(float(wanted.seconds))], log=f"users-{event.school}")  # fmt: skip
+
+    def _problems(self) -> Iterator[str]:
+        for report in self.county.verify_wire():
+            for problem in report.problems:
+                yield f"wire of {report.line} {report.direction}: {problem}"
+        if not self.history:
+            yield f"the collector never gave a verdict: {self.stage.last_words('collector')}"
+        for school, status in self.stage.ended_agents().items():
+            words = self.stage.last_words(f"agent-{school}")
+            yield f"the agent of {school} ended by itself with {status}: {words}"
+        moved = self.stage.test_bytes()
+        if moved > self.scenario.test_bytes_max:
+            yield f"tests moved {moved} bytes, at most {int(self.scenario.test_bytes_max)} are allowed"
+
+
+def events(timeline: tuple[Event, ...]) -> Iterator[Event]:
+    """The timeline with flapping written out as downs and ups."""
+    for event in timeline:
+        if event.flap is None:
+            yield event
+        else:
+            yield from _flaps(event, event.flap)
+
+
+def _flaps(event: Event, flap: Flap) -> Iterator[Event]:
+    for turn in range(flap.times):
+        down_at = event.at + turn * (flap.down + flap.up)
+        for at, state in ((down_at, "link_down"), (down_at + flap.down, "up")):
+            yield msgspec.structs.replace(event, at=type(event.at)(at), flap=None, state=state)
+
+
+def play(name: str, scenario: Scenario, lab: str | None = None) -> Played:
+    """Build, play and take down one scenario."""
+    with Lab(lab) as standing:
+        return Play(standing, name, scenario).run()
+
+
+__all__ = ["LabError", "Play", "Played", "events", "play"]

@@ -1,0 +1,196 @@
+"""The real collector and the real agents in the namespaces of a county, with settings of their own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from collector.registry.registry import Registry
+from config import settings
+from config.school import School as DeclaredSchool
+from tests.lab import addresses, programs
+from tests.lab.county import BuiltCounty, BuiltSchool
+from tests.lab.netns import LabError
+
+HTTP_PORT, RESPONDER_PORT = 8080, 8081
+COMMANDS = Path(sys.executable).parent
+FAST_PROBES: dict[str, dict[str, object]] = {"interfaces": {"window": "10s", "look": "2s"}}
+_HTTP_SECONDS = 10.0
+
+
+class Stage:
+    """A county with its collector and agents running."""
+
+    def __init__(
+        self, county: BuiltCounty, plans: tuple[str, ...], probes: dict[str, dict[str, object]]
+    ) -> None:
+        self.county = county
+        self.lab = county.lab
+        self.plans = plans
+        self.probes = {**FAST_PROBES, **probes}
+        self.collector_settings = self.lab.directory / "collector.yaml"
+        self._agents: dict[str, subprocess.Popen[bytes]] = {}
+
+    def open(self) -> None:
+        """Declare the schools, start the collector, enrol and start one agent a school."""
+        self._count_test_bytes()
+        data = self.lab.directory / "collector"
+        data.mkdir(mode=0o700)
+        self._write(self.collector_settings, self._collector(data))
+        self._declare(data)
+        argv = [str(COMMANDS / "xiaotong-collector"), "serve", "--config", str(self.collector_settings)]
+        environment = {"PORT": str(HTTP_PORT)}
+        collector = self.lab.start(self.county.centre, argv, log="collector", environment=environment)
+        try:
+            programs.wait_for_port(self.county.centre, addresses.CENTRE[0], HTTP_PORT, collector)
+        except LabError as error:
+            raise LabError(f"{error}; its last words: {self.last_words('collector')}") from None
+        for school in self.county.schools.values():
+            if school.school.agent != "none":
+                self._enrol(school)
+                self.start_agent(school.school.id)
+
+    def start_agent(self, school_id: str) -> None:
+        """Start the agent of a school where it stands."""
+        school = self.county.schools[school_id]
+        argv = [str(COMMANDS / "xiaotong-agent"), "run", "--config", str(self._agent_file(school_id))]
+        self._agents[school_id] = self.lab.start(school.agent_stands_in, argv, log=f"agent-{school_id}")
+
+    def end_agent(self, school_id: str, how: str) -> None:
+        """End the agent of a school: ``stop`` asks it, ``kill`` does not."""
+        agent = self._agents[school_id]
+        agent.send_signal(signal.SIGKILL if how == "kill" else signal.SIGTERM)
+        agent.wait(15)
+
+    def ended_agents(self) -> dict[str, int]:
+        """Agents that ended by themselves, with their exit status."""
+        return {
+            school: agent.returncode
+            for school, agent in self._agents.items()
+            if agent.poll() not in (None, 0, -9)
+        }
+
+    def last_words(self, program: str) -> str:
+        """The last line that a program («collector», «agent-s1») wrote."""
+        log = (self.lab.directory / f"{program}.log").read_text(errors="replace").strip()
+        return log.rpartition("\n")[2]
+
+    def verdicts(self, school_id: str) -> dict[str, str] | None:
+        """What the collector says: the answer for each target; None when it does not answer."""
+        answer = self._get(f"/api/v1/schools/{school_id}/verdicts")
+        return None if answer is None else {each["target"]: each["verdict"] for each in answer["verdicts"]}
+
+    def test_bytes(self) -> int:
+        """Bytes of capacity tests as the centre's own kernel counted them, both ways."""
+        listed = json.loads(self.county.centre.run("nft", "-j", "list", "counters", "table", "inet", "tests"))
+        return sum(int(entry["counter"]["bytes"]) for entry in listed["nftables"] if "counter" in entry)
+
+    def _count_test_bytes(self) -> None:
+        self.county.centre.nft(
+            f"""
+table inet tests {{
+  counter moved {{
+  }}
+  chain received {{
+    type filter hook input priority 0
+    tcp dport {RESPONDER_PORT} counter name moved
+  }}
+  chain sent {{
+    type filter hook output priority 0
+    tcp sport {RESPONDER_PORT} counter name moved
+  }}
+}}
+"""
+        )
+
+    def _get(self, path: str) -> Any:
+        try:
+            sock = self.county.centre.connect(addresses.CENTRE[0], HTTP_PORT, _HTTP_SECONDS)
+        except OSError:
+            return None
+        connection = http.client.HTTPConnection(addresses.CENTRE[0], HTTP_PORT)
+        connection.sock = sock
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            raise LabError(f"GET {path} was answered with {response.status}: {body[:200]!r}")
+        return json.loads(body)
+
+    def _collector(self, data: Path) -> dict[str, object]:
+        return {
+            "data_directory": str(data),
+            "listen": {"host": "0.0.0.0", "port": HTTP_PORT},
+            "responder": {"id": "county", "port": RESPONDER_PORT},
+            "verdicts": {"plans": list(self.plans), "rejudge": "2s"},
+        }
+
+    def _declare(self, data: Path) -> None:
+        registry = Registry.open(f"sqlite:///{data / 'registry.db'}")
+        try:
+            registry.put_schools(
+                settings.convert(declared(school), DeclaredSchool, school.school.id)
+                for school in self.county.schools.values()
+            )
+        finally:
+            registry.close()
+
+    def _enrol(self, school: BuiltSchool) -> None:
+        identifier = school.school.id
+        token = self.lab.directory / f"agent-{identifier}.token"
+        self.county.centre.run(
+            str(COMMANDS / "xiaotong-collector"), "agents", "add", identifier,
+            "--token-file", str(token), "--config", str(self.collector_settings))  # fmt: skip
+        self._write(self._agent_file(identifier), self._agent(school, token))
+
+    def _agent_file(self, school_id: str) -> Path:
+        return self.lab.directory / f"agent-{school_id}.yaml"
+
+    def _agent(self, school: BuiltSchool, token: Path) -> dict[str, object]:
+        return {
+            "school": declared(school),
+            "plan": self.plans[0],
+            "stands_on": "lan" if school.box else "gateway",
+            "state_directory": f"state-{school.school.id}",
+            "collector": {"url": f"http://{addresses.CENTRE[0]}:{HTTP_PORT}", "token_file": str(token)},
+            "spool": {"flush": "2s", "hold": "500ms"},
+            "heartbeat": {"every": "2s"},
+            "schedule": {"start_pause": "2s"},
+            "runner": {"report_every": "10s"},
+            "probes": self.probes,
+        }
+
+    def _write(self, path: Path, value: dict[str, object]) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yaml.safe_dump(value, file, allow_unicode=True, sort_keys=False)
+
+
+def declared(school: BuiltSchool) -> dict[str, object]:
+    """The school as its county declares it, as settings have it. The gateway is a device that SNMP reads."""
+    told = school.school
+    return {
+        "id": told.id,
+        "level": told.level,
+        "area": told.area,
+        **({} if told.classes is None else {"classes": told.classes}),
+        "lines": [
+            {"id": line.line.id, "carrier": line.line.carrier, "kind": line.line.kind, "interface": line.port,
+             "medium": "fibre"}
+            for line in school.lines
+        ],
+        "devices": [{"id": "gateway", "kind": "gateway", "address": addresses.lan(school.number, 1)[0]}],
+    }  # fmt: skip
