@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,19 @@ class DefaultRoute(msgspec.Struct, frozen=True):
 def default_routes(proc: Path) -> list[DefaultRoute]:
     """Default routes of both families, each family's preferred one first. A missing file gives none."""
     return parse_ipv4_routes(_text(proc / "net/route")) + parse_ipv6_routes(_text(proc / "net/ipv6_route"))
+
+
+def next_hops(routes: Sequence[DefaultRoute]) -> dict[str, str]:
+    """Interface → address of its own default router: IPv4's, else IPv6's.
+
+    A link-local address is left out: two routers on two links may both be fe80::1, and one router may have
+    two such addresses, so that it tells no router from another.
+    """
+    found: dict[str, str] = {}
+    for route in routes:
+        if route.gateway and not ipaddress.ip_address(route.gateway).is_link_local:
+            found.setdefault(route.interface, route.gateway)
+    return found
 
 
 def parse_ipv4_routes(text: str) -> list[DefaultRoute]:

@@ -13,6 +13,7 @@ from agent.lines import line_interfaces, remember
 from agent.network import ethtool
 from agent.network.counters import Counters, increase, parse_ipv6_octets, parse_net_dev
 from agent.network.ports import Connector, Port, read_port
+from agent.network.routes import default_routes, next_hops
 from agent.network.window import LATEST_SAMPLE_PERIODS, InterfaceTrack
 from agent.probe import NoData, Probe, Run, Site
 from config.points import FieldValue, Point
@@ -80,6 +81,7 @@ class Interfaces:
         self._ports: dict[str, Port] = {}
         self._ipv6: dict[str, int] = {}
         self._lines: dict[str, str] = {}
+        self._next_hops: dict[str, str] = {}
         self._read_ns: int | None = None
         self._looked_ns: int | None = None
         self._told_full = False
@@ -157,6 +159,7 @@ class Interfaces:
     def _look(self) -> None:
         """Read what changes seldom. An interface with a new index is another one under the old name."""
         self._lines = remember(self._lines, line_interfaces(self._site))
+        self._next_hops = next_hops(default_routes(self._site.proc))
         for name, track in self._tracks.items():
             before = self._ports.get(name)
             self._look_at(name, track)
@@ -196,6 +199,7 @@ class Interfaces:
             "port_type": port.port_type,
             "duplex": port.duplex,
             "operational": port.operational,
+            "next_hop": self._next_hops.get(name),
         }
         return {key: value for key, value in told.items() if value is not None}
 

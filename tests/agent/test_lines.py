@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.lines import match_lines, remember
-from agent.network.routes import DefaultRoute, parse_ipv4_routes, parse_ipv6_routes
+from agent.network.routes import DefaultRoute, next_hops, parse_ipv4_routes, parse_ipv6_routes
 from config.school import Line, School
 
 V4 = DefaultRoute("ipv4", "eth0", "172.16.0.1", 100)
@@ -65,3 +65,17 @@ def test_ipv6_routes_without_the_rejecting_one() -> None:
         f"fe80000000000000 40 {zero} 00 {zero} 00000100 00000001 00000000 00000001 eth0\n"
     )
     assert parse_ipv6_routes(text) == [DefaultRoute("ipv6", "eth0", "fe80::a", 1024)]
+
+
+def test_each_interface_has_the_router_of_its_own_default_route() -> None:
+    routes = [
+        DefaultRoute("ipv4", "wan", "192.0.2.1", 100),
+        DefaultRoute("ipv4", "wan", "192.0.2.9", 200),
+        DefaultRoute("ipv4", "edu", "198.51.100.1", 300),
+        DefaultRoute("ipv4", "ppp0", None, 400),
+        DefaultRoute("ipv6", "wan", "2001:db8::1", 1024),
+        DefaultRoute("ipv6", "six", "fe80::1", 1024),
+        DefaultRoute("ipv6", "six", "2001:db8:6::1", 2048),
+        DefaultRoute("ipv6", "local", "fe80::1", 1024),
+    ]
+    assert next_hops(routes) == {"wan": "192.0.2.1", "edu": "198.51.100.1", "six": "2001:db8:6::1"}

@@ -63,10 +63,14 @@ class FakeHost:
         text = f"ifIndex                         \t2\nIp6InOctets                     \t{octets}\n"
         (self.proc / "net/dev_snmp6" / name).write_text(text, encoding="ascii")
 
-    def ipv4_default(self, interface: str) -> None:
+    def ipv4_default(self, *interfaces: str) -> None:
+        """Default routes by 172.16.0.1, .2, … in the order given, the first one preferred."""
         text = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
-        row = f"{interface}\t00000000\t010010AC\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
-        (self.proc / "net/route").write_text(text + row, encoding="ascii")
+        rows = [
+            f"{name}\t00000000\t{place:02X}0010AC\t0003\t0\t0\t{place}00\t00000000\t0\t0\t0\n"
+            for place, name in enumerate(interfaces, start=1)
+        ]
+        (self.proc / "net/route").write_text(text + "".join(rows), encoding="ascii")
 
     def interface(
         self,

@@ -46,7 +46,7 @@ def make_host(root: Path) -> FakeHost:
     host.interface(
         "tun0", index=10, kind=65534, operstate="unknown", carrier="1", speed="10", tun_flags="0x1"
     )
-    host.ipv4_default("ppp0")
+    host.ipv4_default("ppp0", "eth0.100")
     tick(host, 0)
     return host
 
