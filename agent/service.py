@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 LAST_BEAT_SECONDS = 1.5
 LAST_WINDOW_SECONDS = 2.0
 STACK_BYTES = 512 * 1024
-PULSE_SECONDS = 60.0
 PAUSE_AFTER_BUG_SECONDS = 60.0
 
 
@@ -41,13 +40,15 @@ class Service:
         self._loaded = loaded
         self._token = token
         self._clock = SystemClock()
-        self._boot_id = boot_id()
+        self._site = loaded.site(token)
+        self._boot_id = boot_id(self._site.proc)
         self._stop = threading.Event()
         self._spool = opened_spool(loaded, self._clock, self._boot_id)
-        self._site = loaded.site(token)
         self._runner = Runner(self._clock, self._stop)
-        self._reporter = Reporter(self._spool.add, self._clock, settings.runner.report_every)
-        self._vitals = Vitals(self._spool, self._clock, self._site.proc)
+        self._reporter = Reporter(
+            self._spool.add, self._clock, settings.runner.report_every, self._spool.hasten
+        )
+        self._vitals = Vitals(self._spool, self._clock, self._site.proc, self._boot_id, self._site.stands_on)
         self._schedule = Schedule(
             settings=settings.schedule,
             runner=self._runner,
@@ -74,7 +75,7 @@ class Service:
         self._begin("heartbeat", heartbeat.run)
         for planned in self._loaded.probes:
             self._add(planned)
-        self._schedule.add_pulse(self._pulse, "pulse", PULSE_SECONDS)
+        self._schedule.add_pulse(self._pulse, "pulse", self._loaded.settings.runner.report_every)
         self._schedule.start()
         log.info("agent started probes=%s", ",".join(planned.name for planned in self._loaded.probes))
 
@@ -99,7 +100,7 @@ class Service:
             self._schedule.add_timed(job, planned.every_seconds)
 
     def _pulse(self) -> None:
-        """Once a minute: the agent's own point, and runs that have not come back."""
+        """Each ``runner.report_every``: the agent's own point, and runs that have not come back."""
         self._spool.add([encode(self._vitals.point())])
         for outcome in self._runner.overdue():
             self._reporter.report(outcome, continuous=False)

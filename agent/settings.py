@@ -132,7 +132,7 @@ class RunnerSettings(_Strict, frozen=True):
 
     deadline: Seconds = Seconds(60)
     report_every: Seconds = Seconds(60)
-    """How often a continuous probe's state is told."""
+    """How often a continuous probe's state is told, and the agent's own."""
 
 
 class LogSettings(_Strict, frozen=True):

@@ -18,10 +18,15 @@ SELF_IO = Path("/proc/self/io")
 class Vitals:
     """Reads the agent's own state."""
 
-    def __init__(self, spool: Spool, clock: Clock, proc: Path) -> None:
+    def __init__(
+        self, spool: Spool, clock: Clock, proc: Path, boot_id: str = "", stands_on: str = "gateway"
+    ) -> None:
         self._spool = spool
         self._clock = clock
         self._proc = proc
+        self._about: dict[str, FieldValue] = {"stands_on": stands_on}
+        if boot_id:
+            self._about["boot_id"] = boot_id
         self._process = psutil.Process()
         self._started_ns = clock.monotonic_ns()
 
@@ -40,6 +45,7 @@ class Vitals:
             "spool_damaged": spool.damaged,
             "host_uptime_seconds": host_uptime_seconds(self._proc),
         }
+        fields |= self._about
         written = bytes_written()
         if written is not None:
             fields["bytes_written"] = written

@@ -18,13 +18,14 @@ Send = Callable[["Aim", int, bytes], bool]
 
 
 class Aim(msgspec.Struct, frozen=True):
-    """One address to probe, and by which interface."""
+    """One address to probe, by which interface, and where it lies (``next_hop``, ``centre`` or ``outside``)."""
 
     target: str
     family: Family
     address: str
     line: str | None = None
     interface: str | None = None
+    place: str = "outside"
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -51,6 +52,7 @@ class Window:
     """Probes of all aims at random times between two moments of the monotonic clock."""
 
     def __init__(self, start_ns: int, end_ns: int, aims: Sequence[Aim], probes: int) -> None:
+        self.start_ns = start_ns
         self.end_ns = end_ns
         self.tallies = {aim: Tally() for aim in aims}
         self.open = 0

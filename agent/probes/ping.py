@@ -19,7 +19,7 @@ from agent.network.pinging import Aim, Flight, Window
 from agent.network.routes import default_routes
 from agent.probe import NoData, Run, Site
 from agent.probe import Probe as AnyProbe
-from config.points import Point
+from config.points import FieldValue, Point
 from config.units import Seconds
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Target(name="gateway", host=DEFAULT_GATEWAY),
         Target(name="collector", host=COLLECTOR),
     )
+    each_line: bool = True
+    """In a school of several lines, targets that name no line are asked through each of them besides."""
     lookup_every: Seconds = Seconds(300)
     """How often a target's name is looked up again."""
     lookup_timeout: Seconds = Seconds(5)
@@ -125,7 +127,8 @@ class Ping:
         if window.open:
             self._flight.abandon()
         self._windows.popleft()
-        return list(_points(window, _wall_of(run, min(window.end_ns, run.clock.monotonic_ns()))))
+        end_ns = min(window.end_ns, run.clock.monotonic_ns())
+        return list(_points(window, (end_ns - window.start_ns) / 1e9, _wall_of(run, end_ns)))
 
     def _begin(self, run: Run) -> None:
         """Go on with the window that is under way, or open one now."""
@@ -184,7 +187,8 @@ class Ping:
         self._refresh_names(run)
         self._refresh_gateways()
         reasons: list[str] = []
-        aims = [aim for target in self._settings.targets for aim in self._aims_of(target, reasons)]
+        targets = [each for target in self._settings.targets for each in self._by_each_line(target)]
+        aims = [aim for target in targets for aim in self._aims_of(target, reasons)]
         for reason in reasons:
             self._tell(reason)
         if not aims:
@@ -192,8 +196,15 @@ class Ping:
         self._close_unused(aims)
         return aims
 
+    def _by_each_line(self, target: Target) -> list[Target]:
+        """The target as it is and, where the school has several lines, bound to each of them."""
+        lines = sorted(set(self._lines.values()))
+        if target.line is not None or not self._settings.each_line or len(lines) < 2:
+            return [target]
+        return [target, *(msgspec.structs.replace(target, line=line) for line in lines)]
+
     def _aims_of(self, target: Target, reasons: list[str]) -> Iterator[Aim]:
-        interface = self._interface_of(target.line)
+        interface, place = self._interface_of(target.line), _place(target)
         if target.line is not None and interface is None:
             reasons.append(f"{target.name}: no interface is known for line {target.line}")
             return
@@ -202,14 +213,14 @@ class Ping:
             try:
                 if address is not None:
                     self._socket(family, interface)
-                    yield Aim(target.name, family, address, target.line, interface)
+                    yield Aim(target.name, family, address, target.line, interface, place)
                 else:
                     reasons.append(f"{target.name}: has no {family} address")
             except NotPermitted as error:
                 reasons.append(str(error))
             except OSError as error:
                 if error.errno == errno.ENODEV and address is not None:
-                    yield Aim(target.name, family, address, target.line, interface)
+                    yield Aim(target.name, family, address, target.line, interface, place)
                 reasons.append(f"{target.name}: no {family} socket: {error.strerror}")
 
     def _address(self, target: Target, family: Family) -> str | None:
@@ -271,11 +282,17 @@ def _wall_of(run: Run, at_ns: int) -> int:
     return run.clock.wall_ns() - (run.clock.monotonic_ns() - at_ns)
 
 
-def _points(window: Window, time_ns: int) -> Iterator[Point]:
+def _place(target: Target) -> str:
+    """Only what lies beyond a line says whether the line works: its next hop does not."""
+    return {DEFAULT_GATEWAY: "next_hop", COLLECTOR: "centre"}.get(target.host, "outside")
+
+
+def _points(window: Window, window_seconds: float, time_ns: int) -> Iterator[Point]:
     for aim, tally in window.tallies.items():
         tags = {"target": aim.target, "family": aim.family}
         if aim.line is not None:
             tags["line"] = aim.line
         fields = tally.fields()
         if fields:
-            yield Point("ping", tags, fields, time_ns)
+            about: dict[str, FieldValue] = {"place": aim.place, "window_seconds": window_seconds}
+            yield Point("ping", tags, fields | about, time_ns)

@@ -192,7 +192,9 @@ def test_default_gateways_of_both_families_with_loss(pair: tuple[str, str]) -> N
     found = call_in(near, lambda: measure(probe))
     assert found["gateway", "ipv4"].fields["lost"] == 2
     assert found["gateway", "ipv4"].fields["sent"] == 8
-    assert found["gateway", "ipv6"].fields == {"sent": 8, "lost": 8}
+    lost = {"sent": 8, "lost": 8, "place": "next_hop"}
+    assert found["gateway", "ipv6"].fields.items() >= lost.items()
+    assert 0.6 <= found["gateway", "ipv6"].fields["window_seconds"] < 5
 
 
 @pytest.mark.needs_root

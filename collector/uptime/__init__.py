@@ -1,0 +1,1 @@
+"""Minute states, outages with their causes, and availability."""
