@@ -198,7 +198,7 @@ class BuiltCounty:
         else:
             links.cable(near, far, line.mtu)
         if line.port is not None:
-            links.set_port_speed(school.gateway, built.port, line.port)
+            links.set_port_speed(school.gateway, built.port, line.port, line.connector)
         links.cable((access, "core"), (self.carriers[line.carrier], f"a{n}"), 1500)
         self._address_line(built, index)
         links.watch_wire(access, line.mtu, line.loss)

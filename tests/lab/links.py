@@ -84,9 +84,10 @@ def finish_port(where: Namespace, port: str, mtu: int) -> None:
     where.ip([f"link set dev {port} mtu {mtu}", f"link set dev {port} up"])
 
 
-def set_port_speed(where: Namespace, port: str, bits_per_second: int) -> None:
-    """What the port says it has negotiated (TAP ports only: a veth always says 10 Gbit/s)."""
-    where.run("ethtool", "-s", port, "speed", str(bits_per_second // 1_000_000), "duplex", "full")
+def set_port_speed(where: Namespace, port: str, bits_per_second: int, connector: str) -> None:
+    """What the port says it has negotiated (TAP ports only: a veth always says 10 Gbit/s, copper)."""
+    megabits = str(bits_per_second // 1_000_000)
+    where.run("ethtool", "-s", port, "speed", megabits, "duplex", "full", "port", connector)
 
 
 def set_rate(where: Namespace, port: str, bits_per_second: int, queue_seconds: float) -> None:

@@ -170,6 +170,7 @@ table inet tests {{
             "heartbeat": {"every": "2s"},
             "schedule": {"start_pause": "2s"},
             "runner": {"report_every": "10s"},
+            "kernel": {"sys": str(hardware_ports(self.lab.directory, school))},
             "probes": self.probes,
         }
 
@@ -177,6 +178,27 @@ table inet tests {{
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             yaml.safe_dump(value, file, allow_unicode=True, sort_keys=False)
+
+
+def hardware_ports(directory: Path, school: BuiltSchool) -> Path:
+    """A view of /sys in which ports whose speed the description sets are hardware, as on a real gateway.
+
+    The agent takes no speed from a port without a device below it; all in the view is the kernel's own.
+    """
+    ports = [line.port for line in school.lines if line.line.port is not None]
+    if school.box is not None or not ports:
+        return Path("/sys")
+    view = directory / f"sys-{school.school.id}"
+    classes = view / "class/net"
+    classes.mkdir(parents=True)
+    for name in school.gateway.run("ls", "/sys/class/net").split():
+        if name not in ports:
+            (classes / name).symlink_to(f"/sys/class/net/{name}")
+            continue
+        (classes / name / "device").mkdir(parents=True)
+        for entry in school.gateway.run("ls", f"/sys/class/net/{name}").split():
+            (classes / name / entry).symlink_to(f"/sys/class/net/{name}/{entry}")
+    return view
 
 
 def declared(school: BuiltSchool) -> dict[str, object]:
