@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from config.cli import ExitStatus
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from agent.runner import Outcome
     from agent.settings import LoadedSettings
     from config.judge import Verdict
+    from config.school import School
     from config.words import Language
 
 
@@ -40,7 +40,7 @@ def command(file: Path | None, as_json: bool, seconds: float, lang: str | None) 
     verdicts, outcomes = judged(loaded, seconds)
     now = datetime.now(UTC)
     if as_json:
-        click.echo(json_of(loaded.settings.school.id, plan_id(loaded), verdicts, outcomes, now))
+        click.echo(json_of(loaded.settings.school, plan_id(loaded), verdicts, outcomes, now))
     else:
         show(verdicts, outcomes, now, language_of_option(lang))
     raise SystemExit(int(status_of(verdicts)))
@@ -86,45 +86,17 @@ def status_of(verdicts: Sequence[Verdict]) -> ExitStatus:
 
 
 def json_of(
-    school: str, plan: str, verdicts: Sequence[Verdict], outcomes: Sequence[Outcome], now: datetime
+    school: School, plan: str, verdicts: Sequence[Verdict], outcomes: Sequence[Outcome], now: datetime
 ) -> str:
-    """The whole answer as one JSON document."""
-    content = {
-        "school": school,
-        "plan": plan,
-        "verdicts": [_verdict(verdict, now) for verdict in verdicts],
-        "probes": [
-            {
-                "name": outcome.name,
-                "success": outcome.success,
-                "duration_seconds": outcome.duration_seconds,
-                "error": outcome.error or outcome.unknown,
-            }
-            for outcome in outcomes
-        ],
-    }
-    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+    """The whole answer as one JSON document, of the shape that the collector's API gives."""
+    from config.report import ProbeReport, SchoolReport, as_text, verdict_report  # noqa: PLC0415
 
-
-def _verdict(verdict: Verdict, now: datetime) -> dict[str, Any]:
-    evidence = [
-        {
-            "kind": found.kind.value,
-            "lower_bits_per_second": found.lower_bits_per_second,
-            "upper_bits_per_second": found.upper_bits_per_second,
-            "at": found.at,
-            "age_seconds": (now - found.at).total_seconds(),
-            "note": found.note if judges else f"did not judge: {found.note}".removesuffix(": "),
-        }
-        for group, judges in ((verdict.evidence, True), (verdict.beside, False))
-        for found in group
+    probes = [
+        ProbeReport(each.name, each.success, each.duration_seconds, each.error, each.unknown)
+        for each in outcomes
     ]
-    return {
-        "target": verdict.target,
-        "verdict": verdict.answer.value,
-        "evidence": evidence,
-        "quote": verdict.quote,
-    }
+    judged = [verdict_report(verdict, now) for verdict in verdicts]
+    return as_text(SchoolReport(school.id, plan, judged, probes, school.name, now))
 
 
 def show(verdicts: Sequence[Verdict], outcomes: Sequence[Outcome], now: datetime, language: Language) -> None:

@@ -8,9 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from collector.verdicts.report import EvidenceReport, ProbeReport, SchoolReport, VerdictReport
 from collector.web.throughput import InterfaceSeries, Throughput
-from config.evidence import Evidence
+from config.report import ProbeReport, SchoolReport, verdicts_of
 from config.verdict import Verdict
 
 TIMEOUT_SECONDS = 3.0
@@ -46,29 +45,7 @@ def look(host: str, port: int, school_id: str, plan: str) -> Seen:
     school = f"/api/v1/schools/{school_id}"
     report = _decoded(_get(host, port, f"{school}/verdicts?plan={plan}"), SchoolReport)
     moved = _decoded(_get(host, port, f"/schools/{school_id}/throughput"), Throughput)
-    verdicts = [verdict_of(one, report) for one in report.verdicts]
-    return Seen(report.at, verdicts, report.probes, moved.interfaces)
-
-
-def verdict_of(one: VerdictReport, report: SchoolReport) -> Verdict:
-    """A verdict as the judge gave it."""
-    return msgspec.convert(
-        {
-            **msgspec.structs.asdict(one),
-            "plan": report.plan,
-            "school": report.school,
-            "answer": one.verdict,
-            "needed": one.needed_bits_per_second,
-            "evidence": [_evidence_of(evidence) for evidence in one.evidence],
-            "beside": [_evidence_of(evidence) for evidence in one.beside],
-            "at": report.at,
-        },
-        Verdict,
-    )
-
-
-def _evidence_of(one: EvidenceReport) -> Evidence:
-    return msgspec.convert(msgspec.structs.asdict(one), Evidence)
+    return Seen(report.at, verdicts_of(report), report.probes, moved.interfaces)
 
 
 def _decoded(body: bytes, shape: type[T]) -> T:
