@@ -1,9 +1,13 @@
-"""A batch of points on its way through the collector: parsed, checked, and owned by one agent."""
+"""A batch of points on its way through the collector: parsed, checked, and owned by one agent.
+
+Points of one measurement with the same fields stand together, as rows of plain values: so they are written to
+disk, read again and handed to a store without being taken apart.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -25,6 +29,19 @@ Row: TypeAlias = tuple[int, int, dict[str, FieldValue]]
 """Index into ``Batch.series``, nanoseconds since 1970 UTC, fields."""
 
 
+class Group(msgspec.Struct, frozen=True, array_like=True):
+    """Points of one measurement that have the same fields.
+
+    A row is a value for each of ``fields``, then the time in nanoseconds since 1970 UTC, then the index into
+    ``Batch.series``.
+    """
+
+    measurement: str
+    fields: tuple[str, ...]
+    other: bool
+    rows: list[list[Any]]
+
+
 class Batch(msgspec.Struct, frozen=True, array_like=True):
     """What one request brought. ``moved_ns`` was added to every time because the agent's clock was off."""
 
@@ -32,14 +49,37 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     agent_id: str
     received_ns: int
     series: list[Series]
-    rows: list[Row]
+    groups: list[Group]
     moved_ns: int = 0
 
-    def points(self) -> Iterator[Point]:
-        """The points, each with the tags of its series."""
-        for index, time_ns, fields in self.rows:
-            series = self.series[index]
-            yield Point(series.measurement, series.tags, fields, time_ns)
+    def __len__(self) -> int:
+        """How many points."""
+        return sum(len(group.rows) for group in self.groups)
+
+    def points(self, measurements: frozenset[str] | None = None) -> Iterator[Point]:
+        """The points, each with the tags of its series; of all measurements or of those named."""
+        for group in self.groups:
+            if measurements is None or group.measurement in measurements:
+                for *values, time_ns, place in group.rows:
+                    fields = dict(zip(group.fields, values, strict=True))
+                    yield Point(group.measurement, self.series[place].tags, fields, time_ns)
+
+
+def batch_of(
+    school_id: str,
+    agent_id: str,
+    received_ns: int,
+    series: list[Series],
+    rows: Iterable[Row],
+) -> Batch:
+    """A batch of single points."""
+    groups: dict[tuple[str, tuple[str, ...], bool], list[list[Any]]] = {}
+    for place, time_ns, fields in rows:
+        shape = (series[place].measurement, tuple(fields), series[place].other)
+        groups.setdefault(shape, []).append([*fields.values(), time_ns, place])
+    return Batch(
+        school_id, agent_id, received_ns, series, [Group(*shape, some) for shape, some in groups.items()]
+    )
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ from config.settings import SettingsError
 GRACE_SECONDS = 2
 """For the requests that run when the collector is told to stop; with the closing of the rooms under 5 s."""
 BACKLOG = 1024
+GC_THRESHOLD = (100_000, 50, 50)
+"""Points are many small lists without cycles: looking for cycles among them at the usual pace doubles the cost
+of each."""
 
 
 def listen(settings: Listen) -> socket.socket:
@@ -59,6 +63,7 @@ def make_server(app: Starlette, limits: Listen) -> uvicorn.Server:
 def serve(app: Starlette, limits: Listen, server_socket: socket.socket) -> bool:
     """Serve until SIGTERM or SIGINT. False when the application could not start."""
     server = make_server(app, limits)
+    gc.set_threshold(*GC_THRESHOLD)
     with _signals_end_quietly(), contextlib.suppress(SystemExit):  # uvicorn leaves so when start-up fails
         server.run(sockets=[server_socket])
     return server.started

@@ -126,7 +126,7 @@ class Consumer:
                 for batch in batches:
                     self._write([batch])
                 return
-            log.exception("batch set aside agent=%s points=%d", batches[0].agent_id, len(batches[0].rows))
+            log.exception("batch set aside agent=%s points=%d", batches[0].agent_id, len(batches[0]))
             refused = [Refused(0, Reason.STORE, str(error), str(point)) for point in batches[0].points()]
             self._set_aside.put(batches[0].agent_id, refused)
 
@@ -134,7 +134,7 @@ class Consumer:
         for batch in batches:
             points = list(batch.points()) if self._listeners else []
             self.counts.batches += 1
-            self.counts.points += len(batch.rows)
+            self.counts.points += len(batch)
             for listener in self._listeners if points else ():
                 self._tell_one(listener, batch.school_id, points)
 

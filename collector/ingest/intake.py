@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from collector.batch import Batch, Row, Series
+from collector.batch import Batch, Group, Series
+from collector.ingest.layouts import Layout, Layouts
 from collector.ingest.line_protocol import PRECISIONS, BadLine, Line, LineError, parse_head, read_lines
 from collector.ingest.set_aside import Reason, Refused
 from config.measurements import Declared, Misfit
 from config.points import FieldValue
+
+Rows: TypeAlias = list[list[Any]]
+
+MAX_LEARNED = 16
+"""Layouts learned of one body: making one takes about a millisecond."""
 
 
 class AgentIdentity(Protocol):
@@ -66,6 +71,11 @@ class AgentSeries:
             self._heads[key] = found
         return found
 
+    def known(self, text: str, *, others: bool) -> Series | None:
+        """The series of a head that came before and was taken."""
+        found = self._heads.get(f"{text}\n" if others else text)
+        return None if found is None or found.refusal else found.series
+
     def _judged(self, text: str, others: bool) -> _Head:
         measurement, tags = parse_head(text)
         tags.update(self._given)
@@ -118,6 +128,7 @@ class Intake:
     def __init__(self, declared: Declared, max_series_per_agent: int) -> None:
         self.series = SeriesBook(declared, max_series_per_agent)
         self._declared = declared
+        self._layouts = Layouts()
 
     def batch(
         self,
@@ -131,74 +142,151 @@ class Intake:
         window: Window,
     ) -> tuple[Batch, list[Refused]]:
         """Read a body. ``others`` sends everything to the bucket of undeclared measurements."""
-        reading = _Reading(self.series.of(identity), self._declared, others, PRECISIONS[precision], window)
-        reading.read(_lines_of(body), received_ns, moved_ns)
-        batch = Batch(
-            identity.school_id, identity.agent_id, received_ns, reading.series, reading.rows, moved_ns
-        )
+        dating = _Dating(PRECISIONS[precision], moved_ns, received_ns, *window)
+        reading = _Reading(self.series.of(identity), self._declared, self._layouts, dating, others=others)
+        reading.read(_text_of(body))
+        groups = [Group(*shape, rows) for shape, rows in reading.groups.items() if rows]
+        batch = Batch(identity.school_id, identity.agent_id, received_ns, reading.series, groups, moved_ns)
         return batch, reading.refused
 
 
-def _lines_of(body: bytes) -> Iterable[Line | BadLine]:
+def _text_of(body: bytes) -> str:
     try:
-        return read_lines(body.decode())
+        return body.decode()
     except UnicodeDecodeError:
-        return read_lines(body.decode(errors="surrogateescape"))
+        return body.decode(errors="surrogateescape")
+
+
+class _Dating(NamedTuple):
+    """How the times of one body are read: a line's time is in units, then moved; without one, received_ns."""
+
+    unit_ns: int
+    moved_ns: int
+    received_ns: int
+    oldest_ns: int
+    newest_ns: int
+
+    def time_ns(self, time: int | None) -> int:
+        return self.received_ns if time is None else time * self.unit_ns + self.moved_ns
+
+    def refusal(self, time_ns: int) -> tuple[Reason, str] | None:
+        if time_ns < self.oldest_ns:
+            return Reason.TOO_OLD, f"{time_ns} is before {self.oldest_ns}, the oldest that is taken"
+        if time_ns > self.newest_ns:
+            return Reason.TOO_NEW, f"{time_ns} is after {self.newest_ns}, the newest that is taken"
+        return None
+
+
+class _Opened(NamedTuple):
+    """A series of one body: its index in the batch, and the rows of its measurement by layout."""
+
+    series: Series
+    place: int
+    rows_by_layout: dict[Layout, Rows]
 
 
 class _Reading:
     """One body on its way to a batch."""
 
     def __init__(
-        self, heads: AgentSeries, declared: Declared, others: bool, unit_ns: int, window: Window
+        self, heads: AgentSeries, declared: Declared, layouts: Layouts, dating: _Dating, *, others: bool
     ) -> None:
         self.series: list[Series] = []
-        self.rows: list[Row] = []
+        self.groups: dict[tuple[str, tuple[str, ...], bool], Rows] = {}
         self.refused: list[Refused] = []
         self._heads = heads
         self._declared = declared
+        self._layouts = layouts
+        self._dating = dating
         self._others = others
-        self._unit_ns = unit_ns
-        self._window = window
-        self._places: dict[str, int] = {}
+        self._opened: dict[str, _Opened] = {}
+        self._rows_by_layout: dict[str, dict[Layout, Rows]] = {}
+        self._learned = 0
 
-    def read(self, lines: Iterable[Line | BadLine], received_ns: int, moved_ns: int) -> None:
-        """Take every line: its row, or why it is refused. A line without a time is dated by its receipt."""
-        for line in lines:
+    def read(self, text: str) -> None:
+        """Take every line: its row, or why it is refused."""
+        for line in read_lines(text, self._known):
             if isinstance(line, BadLine):
                 self.refused.append(Refused(line.number, Reason.SYNTAX, line.reason, line.text))
                 continue
-            time_ns = received_ns if line.time is None else line.time * self._unit_ns + moved_ns
             try:
-                refusal = self._take(line, time_ns)
+                refusal = self._take(line)
             except LineError as error:
                 refusal = (Reason.SYNTAX, str(error))
             if refusal is not None:
                 self.refused.append(Refused(line.number, *refusal, f"{line.head} {line.fields}"))
 
-    def _take(self, line: Line, time_ns: int) -> tuple[Reason, str] | None:
-        place = self._places.get(line.head)
-        if place is None:
+    def _known(self, text: str) -> bool:
+        """Take a line of a series and a layout that are known. False for any other."""
+        head, _, rest = text.partition(" ")
+        opened = self._opened.get(head) or self._reopened(head)
+        if opened is None:
+            return False
+        for layout, rows in opened.rows_by_layout.items():
+            row = layout.row(rest)
+            if row is not None:
+                dating = self._dating
+                time_ns = row[-1] * dating.unit_ns + dating.moved_ns
+                if not dating.oldest_ns <= time_ns <= dating.newest_ns:
+                    return False
+                row[-1] = time_ns
+                row.append(opened.place)
+                rows.append(row)
+                return True
+        return False
+
+    def _reopened(self, head: str) -> _Opened | None:
+        """Open a series that an earlier body brought."""
+        found = self._heads.known(head, others=self._others)
+        return None if found is None else self._open(head, found)
+
+    def _open(self, head: str, series: Series) -> _Opened:
+        opened = self._opened[head] = _Opened(series, len(self.series), self._rows_of_layouts(series))
+        self.series.append(series)
+        return opened
+
+    def _rows_of_layouts(self, series: Series) -> dict[Layout, Rows]:
+        if series.other:
+            return {}
+        found = self._rows_by_layout.get(series.measurement)
+        if found is None:
+            found = {
+                layout: self._rows(series, layout.fields) for layout in self._layouts.of(series.measurement)
+            }
+            self._rows_by_layout[series.measurement] = found
+        return found
+
+    def _rows(self, series: Series, fields: tuple[str, ...]) -> Rows:
+        return self.groups.setdefault((series.measurement, fields, series.other), [])
+
+    def _take(self, line: Line) -> tuple[Reason, str] | None:
+        opened = self._opened.get(line.head)
+        if opened is None:
             found = self._heads.head(line.head, others=self._others)
             if found.refusal is not None:
                 return found.refusal
-            place = self._places[line.head] = len(self.series)
-            self.series.append(found.series)
-        refusal = self._judge(self.series[place], line.fields, time_ns)
+            opened = self._open(line.head, found.series)
+        time_ns = self._dating.time_ns(line.time)
+        refusal = self._dating.refusal(time_ns) or self._misfit(opened.series, line.fields)
         if refusal is None:
-            self.rows.append((place, time_ns, line.fields))
+            self._keep(opened, line.fields, time_ns)
         return refusal
 
-    def _judge(
-        self, series: Series, fields: dict[str, FieldValue], time_ns: int
-    ) -> tuple[Reason, str] | None:
-        if time_ns < self._window.oldest_ns:
-            return Reason.TOO_OLD, f"{time_ns} is before {self._window.oldest_ns}, the oldest that is taken"
-        if time_ns > self._window.newest_ns:
-            return Reason.TOO_NEW, f"{time_ns} is after {self._window.newest_ns}, the newest that is taken"
+    def _misfit(self, series: Series, fields: dict[str, FieldValue]) -> tuple[Reason, str] | None:
         if not series.other:
             try:
                 self._declared.check_fields(series.measurement, fields)
             except Misfit as misfit:
                 return Reason.MISFIT, str(misfit)
         return None
+
+    def _keep(self, opened: _Opened, fields: dict[str, FieldValue], time_ns: int) -> None:
+        """Add a row, and learn the layout of its line: it fits the schema, so the next one does."""
+        series = opened.series
+        rows = self._rows(series, tuple(fields))
+        rows.append([*fields.values(), time_ns, opened.place])
+        if not series.other and self._learned < MAX_LEARNED:
+            self._learned += 1
+            layout = self._layouts.learn(series.measurement, fields)
+            if layout is not None:
+                opened.rows_by_layout[layout] = rows

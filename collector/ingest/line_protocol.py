@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from config.points import INT64_MAX, INT64_MIN, FieldValue
@@ -68,13 +68,20 @@ class BadLine(NamedTuple):
     reason: str
 
 
-def read_lines(text: str) -> Iterator[Line | BadLine]:
-    """Read a body line by line; empty lines and comments are passed over, bad ones are told."""
+def _none(_: str) -> bool:
+    return False
+
+
+def read_lines(text: str, taken: Callable[[str], bool] = _none) -> Iterator[Line | BadLine]:
+    """Read a body line by line; empty lines and comments are passed over, bad ones are told.
+
+    ``taken`` is asked first: True for a line that it has dealt with.
+    """
     plain = _PLAIN_BODY.fullmatch(text) is not None
     lines = text.split("\n")
     resume = 0
     for index, raw in enumerate(lines):
-        if index < resume or not raw or raw[0] == "#" or raw.isspace():
+        if index < resume or taken(raw) or not raw or raw[0] == "#" or raw.isspace():
             continue
         try:
             yield _read(index + 1, raw.removesuffix("\r"), plain)

@@ -177,7 +177,7 @@ class IngestService:
                 write.received_ns + round(limits.future_limit * 1e9),
             ),
         )
-        return encode_batch(batch), len(batch.rows), refused, moved_ns
+        return encode_batch(batch), len(batch), refused, moved_ns
 
     async def _keep(self, write: _Write, body: bytes) -> bool:
         """Wait until the batch is on disk. False when it was there already. Raises Answer 503."""

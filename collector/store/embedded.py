@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,26 +29,22 @@ from collector.store.interface import (
     UnknownField,
     Window,
 )
+from collector.store.latest import LatestPoints
 from collector.store.upkeep import Retention, Upkeep
 from config.measurements import Measurement, Schema, schema
-from config.points import FieldValue
 
 READERS = 4
 MAX_KNOWN_SERIES = 200_000
 
 _FIVE_MINUTES_NS = WINDOW_SECONDS[0] * NS
-_PUT_LATEST = """
-INSERT INTO latest (series_id, time_ns, fields) VALUES (?, ?, ?) ON CONFLICT (series_id) DO UPDATE SET
-  time_ns = excluded.time_ns,
-  fields = CASE WHEN excluded.time_ns = time_ns THEN json_patch(fields, excluded.fields)
-    ELSE excluded.fields END
-WHERE excluded.time_ns >= time_ns
-"""
+_PUT_LATEST = "INSERT OR REPLACE INTO latest (series_id, time_ns, fields) VALUES (?, ?, ?)"
 _PUT_OTHER = """
 INSERT INTO others (series_id, time_ns, fields) VALUES (?, ?, ?)
 ON CONFLICT (series_id, time_ns) DO UPDATE SET fields = json_patch(fields, excluded.fields)
 """
 _PUT_DIRTY = "INSERT OR IGNORE INTO dirty (seconds, measurement, series_id, start_ns) VALUES (?, ?, ?, ?)"
+
+_NO_FIELDS = Measurement("", {}, {})
 
 _insert = functools.lru_cache(maxsize=1024)(tables.insert)
 
@@ -74,6 +71,8 @@ class EmbeddedStore:
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise StoreUnavailable(f"{path}: {error}") from None
+        self._latest = LatestPoints()
+        self._load_latest()
         self._readers = Readers(path, READERS)
         self._upkeep = Upkeep(self._schema, retention, day_offset_ns=self._day_offset_ns)
 
@@ -81,22 +80,33 @@ class EmbeddedStore:
 
     def write(self, batches: Sequence[Batch]) -> None:
         """See Store.write."""
-        with self._lock, self._transaction():
-            sorted_rows = _Sorted()
-            for batch in batches:
-                ids = [self._series_id(batch.school_id, series) for series in batch.series]
-                sorted_rows.take(batch, ids)
-            self._put(sorted_rows)
+        with self._lock:
+            with self._transaction():
+                numbers = [
+                    [self._series_id(batch.school_id, each) for each in batch.series] for batch in batches
+                ]
+                rows = _Sorted()
+                for batch, some in zip(batches, numbers, strict=True):
+                    rows.take(batch, some)
+                self._put(rows)
+            for batch, some in zip(batches, numbers, strict=True):
+                self._latest.put_batch(batch, some)
 
     def maintain(self, now_ns: int) -> bool:
         """See Store.maintain."""
-        with self._lock, self._transaction():
-            return self._upkeep.step(self._db, now_ns)
+        with self._lock:
+            self._save_latest()
+            with self._transaction():
+                more = self._upkeep.step(self._db, now_ns)
+            self._forget(self._upkeep.take_expired())
+            return more
 
     def close(self) -> None:
         """See Store.close."""
         with self._lock:
             if not self._closed:
+                with contextlib.suppress(StoreUnavailable):  # it is made again from the points
+                    self._save_latest()
                 self._closed = True
                 self._readers.close()
                 self._db.close()
@@ -107,19 +117,38 @@ class EmbeddedStore:
             run(_insert(measurement, fields), values)
         run(_PUT_OTHER, rows.others)
         run(
-            _PUT_LATEST,
-            [
-                (series, time, msgspec.json.encode(fields).decode())
-                for series, (time, fields) in rows.latest.items()
-            ],
-        )
-        run(
             _PUT_DIRTY,
             [
-                (WINDOW_SECONDS[0], measurement, series, number * _FIVE_MINUTES_NS)
-                for measurement, series, number in rows.dirty
+                (WINDOW_SECONDS[0], measurement, number, window * _FIVE_MINUTES_NS)
+                for measurement, windows in rows.dirty.items()
+                for number, window in windows
             ],
         )
+
+    def _save_latest(self) -> None:
+        changed = self._latest.take_changed()
+        if not changed:
+            return
+        try:
+            with self._transaction():
+                self._db.executemany(
+                    _PUT_LATEST,
+                    [
+                        (number, point.time_ns, msgspec.json.encode(point.fields).decode())
+                        for number, point in changed.items()
+                    ],
+                )
+        except StoreUnavailable:
+            self._latest.put_back(changed)
+            raise
+
+    def _forget(self, expired: Collection[int]) -> None:
+        if expired:
+            self._known.clear()
+            self._latest.forget(expired)
+
+    def _numbers(self, batch: Batch) -> list[int]:
+        return [self._series_id(batch.school_id, series) for series in batch.series]
 
     def _series_id(self, school_id: str, series: Series) -> int:
         tags = msgspec.json.encode(sorted(series.tags.items()))
@@ -170,22 +199,43 @@ class EmbeddedStore:
         for name, kind in tables.missing(columns, present).items():
             self._db.execute(f"ALTER TABLE {tables.quoted(table)} ADD COLUMN {tables.quoted(name)} {kind}")
 
+    def _load_latest(self) -> None:
+        """The table of latest points, and what was written after it was last saved."""
+        saved = {row[0]: row[1:] for row in self._db.execute("SELECT series_id, time_ns, fields FROM latest")}
+        series = self._db.execute("SELECT id, school, measurement, tags, other FROM series ORDER BY 2, 3, 4")
+        for number, school, measurement, tags, other in series.fetchall():
+            time_ns, fields = saved.get(number, (-(2**63), "{}"))
+            newer = self._newest(number, measurement, time_ns, other=bool(other))
+            if newer is not None:
+                self._latest.put(
+                    number, Latest(school, measurement, _tags(tags), newer.time_ns, newer.fields)
+                )
+            elif number in saved:
+                self._latest.put(
+                    number, Latest(school, measurement, _tags(tags), time_ns, msgspec.json.decode(fields))
+                )
+
+    def _newest(self, number: int, measurement: str, after_ns: int, *, other: bool) -> RawPoint | None:
+        names = ["fields"] if other else list(self._schema.get(measurement, _NO_FIELDS).fields)
+        if not names:
+            return None
+        row = self._db.execute(
+            f"SELECT time_ns, {', '.join(map(tables.quoted, names))} "  # noqa: S608
+            f"FROM {tables.quoted('others' if other else f'raw_{measurement}')} "
+            "WHERE series_id = ? AND time_ns >= ? ORDER BY time_ns DESC LIMIT 1",
+            (number, after_ns),
+        ).fetchone()
+        if row is None:
+            return None
+        if other:
+            return RawPoint(row[0], msgspec.json.decode(row[1]))
+        return _raw_point(row, names, _booleans(self._schema[measurement], names))
+
     # --- reading
 
     def latest(self, school_id: str | None = None, measurement: str | None = None) -> list[Latest]:
         """See Store.latest."""
-        with self._readers.reading() as db:
-            rows = db.execute(
-                "SELECT s.school, s.measurement, s.tags, l.time_ns, l.fields FROM series s "
-                "JOIN latest l ON l.series_id = s.id "
-                "WHERE (?1 IS NULL OR s.school = ?1) AND (?2 IS NULL OR s.measurement = ?2) "
-                "ORDER BY s.school, s.measurement, s.tags",
-                (school_id, measurement),
-            ).fetchall()
-        return [
-            Latest(school, name, _tags(tags), time, msgspec.json.decode(fields))
-            for school, name, tags, time, fields in rows
-        ]
+        return self._latest.all(school_id, measurement)
 
     def distinct(
         self, school_id: str, measurement: str, tags: Mapping[str, str] | None = None
@@ -213,7 +263,7 @@ class EmbeddedStore:
             f"SELECT time_ns, {columns} FROM {tables.quoted('raw_' + measurement)} "  # noqa: S608
             "WHERE series_id = ? AND time_ns >= ? AND time_ns < ? ORDER BY time_ns"
         )
-        booleans = {name for name in names if declared.fields[name].type == "bool"}
+        booleans = _booleans(declared, names)
         with self._readers.reading() as db:
             found = [
                 SeriesPoints(
@@ -291,34 +341,31 @@ class _Sorted:
     """The rows of some batches, by the statement that writes them."""
 
     def __init__(self) -> None:
-        self.raw: dict[tuple[str, tuple[str, ...]], list[tuple[int | float | str, ...]]] = {}
+        self.raw: dict[tuple[str, tuple[str, ...]], list[list[Any]]] = {}
         self.others: list[tuple[int, int, str]] = []
-        self.latest: dict[int, tuple[int, dict[str, FieldValue]]] = {}
-        self.dirty: set[tuple[str, int, int]] = set()
+        self.dirty: dict[str, set[tuple[int, int]]] = {}
 
-    def take(self, batch: Batch, ids: list[int]) -> None:
-        """Sort one batch; ``ids`` are those of its series."""
-        raw, dirty = self.raw, self.dirty
-        for place, time_ns, fields in batch.rows:
-            series = batch.series[place]
-            number = ids[place]
-            if series.other:
-                self.others.append((number, time_ns, msgspec.json.encode(fields).decode()))
+    def take(self, batch: Batch, numbers: list[int]) -> None:
+        """Sort one batch; ``numbers`` are those of its series."""
+        for group in batch.groups:
+            if group.other:
+                self.others += [
+                    (numbers[place], time_ns, _json(group.fields, values))
+                    for *values, time_ns, place in group.rows
+                ]
             else:
-                shape = (series.measurement, tuple(fields))
-                rows = raw.get(shape)
-                if rows is None:
-                    rows = raw[shape] = []
-                rows.append((number, time_ns, *fields.values()))
-                dirty.add((series.measurement, number, time_ns // _FIVE_MINUTES_NS))
-            self._put_latest(number, time_ns, fields)
+                rows = [[*row[:-1], numbers[row[-1]]] for row in group.rows]
+                self.raw.setdefault((group.measurement, group.fields), []).extend(rows)
+                windows = {(row[-1], row[-2] // _FIVE_MINUTES_NS) for row in rows}
+                self.dirty.setdefault(group.measurement, set()).update(windows)
 
-    def _put_latest(self, number: int, time_ns: int, fields: dict[str, FieldValue]) -> None:
-        before = self.latest.get(number)
-        if before is None or time_ns > before[0]:
-            self.latest[number] = (time_ns, fields)
-        elif time_ns == before[0]:
-            self.latest[number] = (time_ns, before[1] | fields)
+
+def _json(names: Sequence[str], values: Sequence[Any]) -> str:
+    return msgspec.json.encode(dict(zip(names, values, strict=True))).decode()
+
+
+def _booleans(declared: Measurement, names: Iterable[str]) -> set[str]:
+    return {name for name in names if declared.fields[name].type == "bool"}
 
 
 def _series(

@@ -65,12 +65,12 @@ def create(table: str, key: str, columns: dict[str, str]) -> str:
 
 
 def insert(name: str, fields: Sequence[str]) -> str:
-    """Write a raw point; a point that is there gains the fields that this one has."""
+    """Write a point by its values, time and series; one that is there gains the fields that this one has."""
     columns = ", ".join(quoted(field) for field in fields)
     marks = ", ".join("?" for _ in fields)
     joined = ", ".join(f"{quoted(field)} = excluded.{quoted(field)}" for field in fields)
     return (
-        f"INSERT INTO {quoted('raw_' + name)} (series_id, time_ns, {columns}) VALUES (?, ?, {marks}) "  # noqa: S608
+        f"INSERT INTO {quoted('raw_' + name)} ({columns}, time_ns, series_id) VALUES ({marks}, ?, ?) "  # noqa: S608
         f"ON CONFLICT (series_id, time_ns) DO UPDATE SET {joined}"
     )
 

@@ -41,6 +41,12 @@ class Upkeep:
         self._folding: list[int] = []
         self._sweep_after: int | None = None
         self._in_round = False
+        self._expired: set[int] = set()
+
+    def take_expired(self) -> set[int]:
+        """Series that were deleted since the last call."""
+        expired, self._expired = self._expired, set()
+        return expired
 
     def step(self, db: sqlite3.Connection, now_ns: int) -> bool:
         """Do one piece of work. False when that ended the round."""
@@ -120,6 +126,10 @@ class Upkeep:
             for table, key, keep_seconds in self._tables_of(measurement, other):
                 if _delete_some(db, table, key, series_id, now_ns - round(keep_seconds * NS)) == DELETE_ROWS:
                     return int(series_id) - 1
+            if not _has_rows(db, series_id, [table for table, _, _ in self._tables_of(measurement, other)]):
+                db.execute("DELETE FROM series WHERE id = ?", (series_id,))
+                db.execute("DELETE FROM latest WHERE series_id = ?", (series_id,))
+                self._expired.add(series_id)
         return int(rows[-1][0]) if len(rows) == SWEEP_SERIES else None
 
     def _tables_of(self, measurement: str, other: int) -> list[tuple[str, str, float]]:
@@ -135,6 +145,15 @@ class Upkeep:
                 for seconds, keep in zip(WINDOW_SECONDS, kept[1:], strict=True)
             ),
         ]
+
+
+def _has_rows(db: sqlite3.Connection, series_id: int, kept_in: list[str]) -> bool:
+    """A series of a measurement that is declared no more has rows that nobody reads: it stays."""
+    queries = (
+        f"SELECT 1 FROM {tables.quoted(table)} WHERE series_id = ? LIMIT 1"  # noqa: S608
+        for table in kept_in
+    )
+    return not kept_in or any(db.execute(query, (series_id,)).fetchone() for query in queries)
 
 
 def _delete_some(db: sqlite3.Connection, table: str, key: str, series_id: int, oldest_ns: int) -> int:

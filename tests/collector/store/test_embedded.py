@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.batch import Batch, Row, Series
+from collector.batch import Batch, Row, Series, batch_of
 from collector.store.embedded import EmbeddedStore
 from collector.store.interface import NS, Aggregate, StoreUnavailable, UnknownField
 from collector.store.upkeep import COARSE_ROUNDS, SWEEP_ROUNDS, Retention
@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
 
 
 def batch(rows: list[Row], *series: Series, school: str = "s1") -> Batch:
-    return Batch(school, "a1", START, list(series) or [Series("interface", ETH0)], rows)
+    return batch_of(school, "a1", START, list(series) or [Series("interface", ETH0)], rows)
 
 
 def fold(store: EmbeddedStore, rounds: int = COARSE_ROUNDS + 1, now_ns: int = START) -> None:

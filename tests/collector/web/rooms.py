@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from collector.batch import Batch, Row, Series
+from collector.batch import batch_of as grouped
 from collector.ingest.liveness import Heartbeat, Liveness
 from collector.registry import Registry
 from collector.settings import VerdictSettings
@@ -89,4 +90,4 @@ def batch_of(school_id: str, points: list[Point], now_ns: int) -> Batch:
     own = {"school": school_id, "agent": "sample-1"}
     series = [Series(point.measurement, {**point.tags, **own}) for point in points]
     rows: list[Row] = [(number, point.time_ns, dict(point.fields)) for number, point in enumerate(points)]
-    return Batch(school_id, "sample-1", now_ns, series, rows)
+    return grouped(school_id, "sample-1", now_ns, series, rows)
