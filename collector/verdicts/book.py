@@ -47,10 +47,13 @@ class Key(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What adding evidence did: places to write, places to drop."""
+    """What adding evidence did: places to write, places to drop. ``placed``: the book is another than before,
+    so that the school is to be judged, though there may be nothing to write.
+    """
 
     put: dict[Key, Evidence]
     dropped: set[Key]
+    placed: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.put or self.dropped)
@@ -91,18 +94,31 @@ class Book:
         quarter of an hour. Those still count here.
         """
         change = Change({}, set())
+        placed = False
         for one in evidence:
             step = self._place(one)
+            placed = placed or bool(step)
             change.put.update((key, new) for key, new in step.put.items() if self._is_worth_writing(key, new))
             for key in step.dropped:
                 change.put.pop(key, None)
             change.dropped.update(key for key in step.dropped if self._written.pop(key, None) is not None)
         self._written.update(change.put)
         change.dropped.difference_update(change.put)
-        return change
+        return change._replace(placed=placed)
 
-    def drop_before(self, oldest: datetime) -> None:
-        """Forget evidence from before a time."""
+    def unwritten(self) -> Change:
+        """What counts here and was not worth writing, now to be written: an answer rests on it."""
+        put = {
+            Key(series, slot): evidence
+            for series, places in self._places.items()
+            for slot, evidence in places.items()
+            if self._written.get(Key(series, slot)) != evidence
+        }
+        self._written.update(put)
+        return Change(put, set())
+
+    def drop_before(self, oldest: datetime) -> Change:
+        """Forget evidence measured before a time, whenever it was written; gives what of it is written."""
         gone = {
             Key(series, slot)
             for series, places in self._places.items()
@@ -110,8 +126,7 @@ class Book:
             if evidence.at < oldest
         }
         self._remove(gone)
-        for key in gone:
-            self._written.pop(key, None)
+        return Change({}, {key for key in gone if self._written.pop(key, None) is not None})
 
     def _place(self, evidence: Evidence) -> Change:
         series = _series_of(evidence)

@@ -13,7 +13,7 @@ import msgspec
 
 from collector.registry import Registry
 from collector.settings import VerdictSettings
-from collector.verdicts.book import Book
+from collector.verdicts.book import Book, Change
 from collector.verdicts.records import Place, Records, Standing, place_of
 from config.calendar import SchoolCalendar
 from config.evidence import Evidence, evidence_of
@@ -77,15 +77,9 @@ class VerdictRoom:
             return
         with self._lock:
             change = self._book(school_id).add(found)
-            if not change:
-                return
-            try:
-                self.records.write_evidence({school_id: change}, self._now())
-            except BaseException:
-                # what the book takes for written is not: read it anew
-                self._books.pop(school_id, None)
-                raise
-            self._judged.pop(school_id, None)
+            self._write(school_id, change)
+            if change.placed:
+                self._judged.pop(school_id, None)
 
     def tick(self) -> int:
         """Judge the schools that are due and store what changed; gives how many answers changed."""
@@ -119,6 +113,16 @@ class VerdictRoom:
             book = self._books[school_id] = Book(self.calendar.time_zone, kept)
         return book
 
+    def _write(self, school_id: str, change: Change) -> None:
+        if not change:
+            return
+        try:
+            self.records.write_evidence({school_id: change}, self._now())
+        except BaseException:
+            # what the book takes for written is not: read it anew
+            self._books.pop(school_id, None)
+            raise
+
     def _all_standings(self) -> dict[Place, Standing]:
         if self._standings is None:
             self._standings = self.records.standings()
@@ -149,6 +153,7 @@ class VerdictRoom:
             if not changed:
                 return 0
             try:
+                self._write(school.id, self._book(school.id).unwritten())
                 standings.update(self.records.record(changed))
             except BaseException:
                 self._judged.pop(school.id, None)
@@ -176,8 +181,8 @@ class VerdictRoom:
         if now.date() == self._dropped_on:
             return
         oldest = now - timedelta(seconds=self._settings.evidence)
-        for book in self._books.values():
-            book.drop_before(oldest)
+        dropped = {school_id: book.drop_before(oldest) for school_id, book in self._books.items()}
+        self.records.write_evidence({school_id: each for school_id, each in dropped.items() if each}, now)
         self.records.drop_evidence_written_before(oldest)
         self._dropped_on = now.date()
 

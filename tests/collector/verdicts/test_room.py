@@ -271,6 +271,34 @@ def test_old_evidence_is_deleted(registry: Registry, clocks: Clocks) -> None:
     assert room.of_school("s1")[0].verdict.evidence == ()
 
 
+def test_a_step_too_small_to_write_changes_the_answer_at_the_next_tick(
+    registry: Registry, clocks: Clocks
+) -> None:
+    """0.3 % more is not written down, but when it crosses what is needed it is, with the transition."""
+    room = room_on(registry, clocks)
+    room.on_points("s1", [peak_point(clocks.wall, 59_900_000)])
+    assert room.tick() == 1
+    clocks.pass_by(seconds=10)
+    room.on_points("s1", [peak_point(clocks.wall, 60_100_000)])
+    assert room.tick() == 1
+    changes = room.records.transitions(*PLACE)
+    assert [(t.answer, t.at) for t in changes] == [(Answer.UNKNOWN, NOON), (Answer.MET, clocks.wall)]
+    assert room_on(registry, clocks).tick() == 0  # another process finds the same
+
+
+def test_evidence_that_came_late_is_deleted_by_the_time_it_was_measured(
+    registry: Registry, clocks: Clocks
+) -> None:
+    room = room_on(registry, clocks)
+    clocks.pass_by(days=10)
+    room.on_points("s1", [peak_point(clocks.wall, 70_000_000)])
+    room.on_points("s1", [peak_point(NOON, 90_000_000)])
+    clocks.pass_by(days=175)
+    room.tick()
+    kept = [each.lower_bits_per_second for found in room.records.evidence().values() for each in found]
+    assert kept == [70_000_000]
+
+
 def test_a_verdict_is_kept_as_it_was(registry: Registry, clocks: Clocks) -> None:
     room = room_on(registry, clocks)
     room.on_points("s1", [peak_point(clocks.wall)])
