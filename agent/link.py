@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,9 +14,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from agent.network.names import Names
 from agent.settings import Secret
 
 MAX_ANSWER_BYTES = 64 * 1024
+_FAILURES = (OSError, http.client.HTTPException, ValueError)
+_CLOSED_MEANWHILE = (ConnectionError, http.client.BadStatusLine)
 
 
 class LinkError(Exception):
@@ -37,7 +42,14 @@ class Answer(msgspec.Struct, frozen=True):
 class Link:
     """A connection that is opened when needed. For one thread; ``close`` may come from any."""
 
-    def __init__(self, url: str, token: Secret, timeout_seconds: float, ca_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: Secret,
+        timeout_seconds: float,
+        ca_file: Path | None = None,
+        names: Names | None = None,
+    ) -> None:
         parts = urlsplit(url)
         self._secure = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", parts.port
@@ -45,6 +57,8 @@ class Link:
         self._authorization = Secret(f"Token {token}")
         self._timeout = timeout_seconds
         self._ca_file = ca_file
+        self._names = names or Names()
+        self._trust: ssl.SSLContext | None = None
         self._connection: http.client.HTTPConnection | None = None
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -55,18 +69,14 @@ class Link:
         reused = self._connection is not None
         try:
             return self._exchange(path, body, headers)
-        except (ConnectionError, http.client.BadStatusLine) as error:
-            self.close()
-            if not reused:
-                raise LinkError(_told(error)) from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            raise LinkError(_told(error)) from None
+        except _FAILURES as error:
+            failure = self._failed(error)
+            if not (reused and isinstance(error, _CLOSED_MEANWHILE)):
+                raise failure from None
         try:
             return self._exchange(path, body, headers)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            raise LinkError(_told(error)) from None
+        except _FAILURES as error:
+            raise self._failed(error) from None
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -89,11 +99,49 @@ class Link:
         received = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, received, content)
 
+    def _failed(self, error: Exception) -> LinkError:
+        """Forget the connection, and what certificates are trusted: the file may be mended meanwhile."""
+        self.close()
+        self._trust = None
+        return LinkError(_told(error))
+
     def _opened(self) -> http.client.HTTPConnection:
+        """A connection whose socket is open. http.client would ask a silent name server for minutes."""
         if not self._secure:
-            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
-        context = ssl.create_default_context(cafile=self._ca_file)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=context)
+            plain = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+            plain.sock = self._connected(plain.port)
+            return plain
+        trust = self._trust = self._trust or ssl.create_default_context(cafile=self._ca_file)
+        secure = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=trust)
+        secure.sock = self._connected(secure.port)
+        with _limited(secure, self._timeout):
+            secure.sock = trust.wrap_socket(secure.sock, server_hostname=self._host)
+        return secure
+
+    def _connected(self, port: int) -> socket.socket:
+        """The first of the host's addresses that takes a connection, all within the time-out.
+
+        What was known of a name stays good while its name server is silent.
+        """
+        deadline = time.monotonic() + self._timeout
+        self._names.refresh([self._host], self._timeout / 2)
+        addresses = list(self._names.addresses(self._host).values())
+        failed: OSError = OSError(f"no address of {self._host} is known")
+        for number, address in enumerate(addresses):
+            share = (deadline - time.monotonic()) / (len(addresses) - number)
+            try:
+                return _open(address, port, max(0.1, share), self._timeout)
+            except OSError as error:
+                failed = error
+        raise failed
+
+
+def _open(address: str, port: int, connect_seconds: float, timeout_seconds: float) -> socket.socket:
+    opened = socket.create_connection((address, port), connect_seconds)
+    opened.settimeout(timeout_seconds)
+    with suppress(OSError):
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return opened
 
 
 @contextmanager
@@ -121,4 +169,7 @@ def _limited(connection: http.client.HTTPConnection, seconds: float) -> Iterator
 
 
 def _told(error: Exception) -> str:
+    """What went wrong, in one line; a certificate's fault without OpenSSL's place in its own source."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the collector's certificate is refused: {' '.join(error.verify_message.split())}"[:200]
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -42,6 +42,7 @@ class Outcome(msgspec.Struct, frozen=True):
     lines: tuple[str, ...] = ()
     unknown: str | None = None
     error: str | None = None
+    urgent: bool = False
 
     @property
     def success(self) -> bool:
@@ -64,8 +65,14 @@ class Runner:
         started_ns = self._clock.monotonic_ns()
         with self._lock:
             self._running[job.name] = (job, started_ns)
+        run = Run(
+            clock=self._clock,
+            stop=self._stop,
+            deadline_seconds=job.deadline_seconds,
+            window_seconds=job.window_seconds,
+        )
         try:
-            points, unknown, error = self._measured(job)
+            points, unknown, error = self._measured(job, run)
         finally:
             with self._lock:
                 del self._running[job.name]
@@ -78,12 +85,8 @@ class Runner:
             lines=lines,
             unknown=unknown,
             error=error or refused,
+            urgent=run.urgent,
         )
-
-    def is_running(self, name: str) -> bool:
-        """True while a run of that probe has not come back."""
-        with self._lock:
-            return name in self._running
 
     def overdue(self) -> list[Outcome]:
         """A failure for each run that is past its deadline and has not come back."""
@@ -103,13 +106,7 @@ class Runner:
             if seconds > job.deadline_seconds
         ]
 
-    def _measured(self, job: Job) -> tuple[tuple[Point, ...], str | None, str | None]:
-        run = Run(
-            clock=self._clock,
-            stop=self._stop,
-            deadline_seconds=job.deadline_seconds,
-            window_seconds=job.window_seconds,
-        )
+    def _measured(self, job: Job, run: Run) -> tuple[tuple[Point, ...], str | None, str | None]:
         try:
             return tuple(job.probe.measure(run)), None, None
         except NoData as reason:
@@ -144,8 +141,12 @@ class Reporter:
     comes back more often, at most one each ``every_seconds``, which counts the runs and failures since.
     """
 
-    def __init__(self, sink: Sink, clock: Clock, every_seconds: float) -> None:
+    def __init__(
+        self, sink: Sink, clock: Clock, every_seconds: float, hasten: Callable[[], None] = lambda: None
+    ) -> None:
+        """``hasten`` is called after points that shall not wait for their batch to fill."""
         self._sink = sink
+        self._hasten = hasten
         self._clock = clock
         self._every_ns = round(every_seconds * 1e9)
         self._lock = threading.Lock()
@@ -157,6 +158,8 @@ class Reporter:
         lines = [*outcome.lines, *([encode(point)] if point else [])]
         if lines:
             self._sink(lines)
+        if outcome.urgent:
+            self._hasten()
 
     def _accounted(self, outcome: Outcome, continuous: bool) -> Point | None:
         now_ns = self._clock.monotonic_ns()

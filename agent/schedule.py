@@ -128,6 +128,7 @@ class Schedule:
         self._stop = stop
         self._random_between = random_between
         self._scheduler = SteadyScheduler(clock)
+        self._launched: dict[str, threading.Thread] = {}
         self._watchers: list[threading.Thread] = []
 
     def add_timed(self, job: Job, every_seconds: float) -> None:
@@ -171,10 +172,13 @@ class Schedule:
         )
 
     def _launch(self, job: Job) -> None:
-        if self._runner.is_running(job.name):
+        last = self._launched.get(job.name)
+        if last is not None and last.is_alive():
             log.warning("run skipped, the last one has not come back probe=%s", job.name)
             return
-        threading.Thread(target=self._run_once, args=(job,), name=f"probe-{job.name}", daemon=True).start()
+        run = threading.Thread(target=self._run_once, args=(job,), name=f"probe-{job.name}", daemon=True)
+        self._launched[job.name] = run
+        run.start()
 
     def _run_once(self, job: Job) -> Outcome:
         refusal = self._permission.refusal(job.name, continuous=job.continuous, wall_ns=self._clock.wall_ns())

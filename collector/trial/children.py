@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -16,6 +18,13 @@ from typing import IO
 LOG_BYTES = 1024 * 1024
 LOG_TAIL_LINES = 10
 STOP_SECONDS = 4.0
+_ENDS_WITH_US = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""PR_SET_PDEATHSIG (prctl(2)) outlives exec: a child is told to stop even when we are killed."""
 
 
 class Child:
@@ -26,7 +35,7 @@ class Child:
         self.log_file = log_file
         self._tail: deque[str] = deque(maxlen=LOG_TAIL_LINES)
         self._process = subprocess.Popen(
-            command,
+            [sys.executable, "-IS", "-c", _ENDS_WITH_US, str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -12,12 +12,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from collector.trial.gist import fitting
 from collector.trial.watch import Seen
-from collector.verdicts.report import ProbeReport
 from collector.web.throughput import InterfaceSeries
-from config.present import Row, probe_state, rows, table
+from config.present import Row, probe_state, rows
+from config.report import ProbeReport
 from config.units import format_rate
 from config.words import Language, translate
+
+OTHER_LINES = 2
+"""The address above, and the line that the cursor stands in below."""
 
 
 class Screen(Protocol):
@@ -57,12 +61,12 @@ class LiveScreen:
         self._live.update(Text(text), refresh=True)
 
     def show(self, seen: Seen) -> None:
-        parts = (  # a small terminal cuts the end off: what must be seen stands first
-            Text(where(self._address, self._language)),
-            _sources(seen, self._language),
-            table(rows(seen.verdicts, self._language, seen.at), self._language),
-        )
-        self._live.update(Group(*parts), refresh=True)
+        lines = self._console.height
+        sources = _sources(seen, self._language, most=max(4, lines // 4))
+        left = lines - len(self._console.render_lines(sources)) - OTHER_LINES
+        verdicts = fitting(seen.verdicts, self._language, seen.at, self._console, left)
+        address = Text(where(self._address, self._language))
+        self._live.update(Group(address, sources, verdicts), refresh=True)
 
 
 class PlainScreen:
@@ -123,13 +127,16 @@ def _line_of(row: Row) -> str:
     return " | ".join(part for part in parts if part)
 
 
-def _sources(seen: Seen, language: Language) -> Table:
-    """Interfaces and probes side by side, without lines."""
+def _sources(seen: Seen, language: Language, most: int) -> Table:
+    """Interfaces and probes side by side, without lines; at most so many of each, the lines' first."""
     made = Table.grid(padding=(0, 3))
-    made.add_row(
-        Text("\n".join(_rates(seen.interfaces, language))),
-        Text("\n".join(f"{probe.name}: {probe_text(probe, language)}" for probe in seen.probes)),
-    )
+    rates = list(_rates(seen.interfaces, language))
+    probes = [f"{probe.name}: {probe_text(probe, language)}" for probe in seen.probes]
+    for column in (rates, probes):
+        made.add_column(no_wrap=True, overflow="ellipsis")
+        if len(column) > most:
+            column[most - 1 :] = ["…"]
+    made.add_row(Text("\n".join(rates)), Text("\n".join(probes)))
     return made
 
 

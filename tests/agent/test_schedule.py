@@ -181,3 +181,22 @@ def test_a_muted_run_is_told_as_unknown_with_its_reason() -> None:
     assert outcome.unknown is not None
     assert "success=true" in lines[0]
     assert 'unknown="muted until' in lines[0]
+
+
+def test_a_job_due_again_before_its_thread_began_is_not_started_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A busy host may start the thread of a run long after the run was launched."""
+    release, runs = threading.Event(), []
+    schedule = made(SystemClock(), [])
+    run_once = schedule._run_once
+    monkeypatch.setattr(schedule, "_run_once", lambda job: release.wait(20) and run_once(job))
+    job = Job("p", Does(lambda: runs.append(1)), deadline_seconds=5)
+    for _ in range(3):
+        schedule._launch(job)
+    release.set()
+    schedule._launched["p"].join(5)
+    assert len(runs) == 1
+    schedule._launch(job)
+    schedule._launched["p"].join(5)
+    assert len(runs) == 2
