@@ -90,6 +90,8 @@ def _tell(played: Played) -> None:
             console.print(f"  {outcome.mark}: {wanted}, said {outcome.last}")
     for problem in played.problems:
         console.print(f"  {problem}")
+    if not played.holds:
+        console.print(played.logs, markup=False)
 
 
 def _keep(scene: Play) -> None:

@@ -25,13 +25,14 @@ History = dict[tuple[str, str], list[Said]]
 
 
 class Played(msgspec.Struct, frozen=True):
-    """How a scenario went. ``problems`` are what failed beside the verdicts; none means it holds."""
+    """How a scenario went. ``problems`` failed beside the verdicts, ``logs`` the programs' last lines."""
 
     name: str
     outcomes: tuple[Outcome, ...]
     test_bytes: int
     seconds: float
     problems: tuple[str, ...]
+    logs: str = ""
 
     @property
     def holds(self) -> bool:
@@ -66,7 +67,12 @@ class Play:
             for each in self.scenario.expect
         )
         return Played(
-            self.name, outcomes, self.stage.test_bytes(), time.monotonic() - started, tuple(self._problems())
+            name=self.name,
+            outcomes=outcomes,
+            test_bytes=self.stage.test_bytes(),
+            seconds=time.monotonic() - started,
+            problems=tuple(self._problems()),
+            logs=self.stage.logs(),
         )
 
     def _listen(self, at_seconds: float) -> None:

@@ -22,7 +22,11 @@ from tests.lab.netns import LabError
 
 HTTP_PORT, RESPONDER_PORT = 8080, 8081
 COMMANDS = Path(sys.executable).parent
-FAST_PROBES: dict[str, dict[str, object]] = {"interfaces": {"window": "10s", "look": "2s"}}
+LAB_PROBES: dict[str, dict[str, object]] = {
+    "interfaces": {"window": "10s", "look": "2s"},
+    "capacity": {"busy_cpu": 0.9, "tries": 10, "retry_pause": "3s"},
+}
+"""Short windows; and since every end of every path shares this machine's cores, they are seldom idle."""
 _HTTP_SECONDS = 10.0
 
 
@@ -35,7 +39,9 @@ class Stage:
         self.county = county
         self.lab = county.lab
         self.plans = plans
-        self.probes = {**FAST_PROBES, **probes}
+        self.probes = {
+            name: LAB_PROBES.get(name, {}) | probes.get(name, {}) for name in {"interfaces": {}, **probes}
+        }
         self.collector_settings = self.lab.directory / "collector.yaml"
         self._agents: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -77,6 +83,12 @@ class Stage:
             for school, agent in self._agents.items()
             if agent.poll() not in (None, 0, -9)
         }
+
+    def logs(self) -> str:
+        """The ends of what collector and agents wrote."""
+        names = ["collector", *(f"agent-{school}" for school in self._agents)]
+        texts = {name: (self.lab.directory / f"{name}.log").read_text(errors="replace") for name in names}
+        return "\n".join(f"{name}: {line}" for name, text in texts.items() for line in text.splitlines()[-5:])
 
     def last_words(self, program: str) -> str:
         """The last line that a program («collector», «agent-s1») wrote."""
