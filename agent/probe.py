@@ -42,7 +42,8 @@ class Site(msgspec.Struct, frozen=True):
 class Run:
     """One run of a probe: its clocks, its deadline, and how long a watching probe shall watch.
 
-    The caller owns all three; a probe asks ``remaining_seconds()`` and waits only through ``wait()``.
+    The caller owns all three; a probe asks ``remaining_seconds()`` and waits only through ``wait()``. One that
+    found what people must hear of within seconds sets ``urgent``: its points are then sent at once.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Run:
     ) -> None:
         self.clock = clock
         self.window_seconds = window_seconds
+        self.urgent = False
         self._stop = stop
         self._deadline_ns = clock.monotonic_ns() + round(deadline_seconds * 1e9)
 

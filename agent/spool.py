@@ -90,6 +90,11 @@ class Spool:
             if len(self._lines) >= self._settings.batch_points:
                 self._cut()
 
+    def hasten(self) -> None:
+        """Cut what has gathered now: something in it shall not wait."""
+        with self._lock:
+            self._cut()
+
     def turn(self) -> float:
         """Cut, write what was not taken, as it is due. Returns seconds until the next turn."""
         with self._lock:
