@@ -36,7 +36,7 @@ COLLECTOR_SETTINGS = """\
 listen: {{host: 127.0.0.1, port: 18080}}
 data_directory: {directory}/collector
 """
-SCHOOL = "id: bench\nname: bench\nclasses: 12\nlines: [{id: wan, interface: lan0}]\n"
+SCHOOL = "schools: [{id: bench, name: bench, classes: 12, lines: [{id: wan, interface: lan0}]}]\n"
 
 
 def main() -> None:

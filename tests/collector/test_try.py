@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
+import re
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
+import termios
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,23 +55,17 @@ def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True)
 
 
+def try_command(namespace: str, directory: Path) -> list[str]:
+    program = str(Path(sys.executable).with_name("xiaotong-collector"))
+    inside = ["ip", "netns", "exec", namespace]
+    return [*inside, program, "try", "--directory", str(directory), "--port", str(PORT)]
+
+
 class Trial:
     """A running trial and what it has said."""
 
     def __init__(self, namespace: str, directory: Path) -> None:
-        program = Path(sys.executable).with_name("xiaotong-collector")
-        command: list[str | Path] = [
-            "ip",
-            "netns",
-            "exec",
-            namespace,
-            program,
-            "try",
-            "--directory",
-            directory,
-            "--port",
-            str(PORT),
-        ]
+        command = try_command(namespace, directory)
         environment = {**os.environ, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "LANGUAGE": ""}
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
@@ -104,9 +105,12 @@ def test_it_shows_verdicts_stops_all_and_goes_on_with_the_same_data(namespace: s
         children = trial.children()
         assert len(children) >= 2
     finally:
+        asked = time.monotonic()
         status = trial.stopped(signal.SIGINT)
+        took = time.monotonic() - asked
     assert status == 0
-    wait_until(lambda: not any(child.is_running() for child in children), 5)
+    assert took < 5, "Ctrl-C stops both: children still there after 4 s are killed"
+    assert not any(child.is_running() for child in children)
     token = (tmp_path / "var/agent.token").read_text()
     assert stat.S_IMODE((tmp_path / "var/agent.token").stat().st_mode) == 0o600
     again = Trial(namespace, tmp_path / "var")
@@ -119,6 +123,83 @@ def test_it_shows_verdicts_stops_all_and_goes_on_with_the_same_data(namespace: s
     finally:
         again.stopped()
     assert (tmp_path / "var/agent.token").read_text() == token
+
+
+TARGETS = (
+    "Egress bandwidth for all classes (by 2017-12-31)",
+    "Egress bandwidth for all classes (by 2018-12-31)",
+    "Two fibre networks (by 2017-12-31)",
+    "Campus network coverage (by 2017-12-31)",
+    "Campus network coverage (by 2018-12-31)",
+)
+
+
+class Terminal:
+    """A terminal of a given size, and the frames that a program draws on it."""
+
+    def __init__(self, command: list[str], columns: int, lines: int) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        environment = {**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": "", "TERM": "xterm-256color"}
+        for name in ("COLUMNS", "LINES"):
+            environment.pop(name, None)
+        self.process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
+        )
+        os.close(theirs)
+        self._written = bytearray()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def frame(self) -> list[str]:
+        """The lines of the last whole frame: what stands between two erasures of the lines before."""
+        frames = re.split(rb"(?:\x1b\[1A\x1b\[2K)+", bytes(self._written))
+        text = frames[-2].decode("utf-8", "replace") if len(frames) > 1 else ""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "").split("\n")
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(8)
+        self._reader.join(5)
+        os.close(self._ours)
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # EIO: nobody holds the other end any more
+            while chunk := os.read(self._ours, 65536):
+                self._written += chunk
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("ip")
+def test_a_terminal_of_80_by_24_shows_every_verdict_with_its_evidence(namespace: str, tmp_path: Path) -> None:
+    command = try_command(namespace, tmp_path / "var")
+    terminal = Terminal(command, columns=80, lines=24)
+    try:
+        wait_until(lambda: any("traffic peak" in line for line in terminal.frame()), 60)
+        frame = terminal.frame()
+    finally:
+        terminal.close()
+    assert len(frame) <= 24
+    assert max(map(len, frame)) <= 80
+    assert frame[0].startswith(f"Page: http://127.0.0.1:{PORT}   Ctrl-C stops")
+    for target in TARGETS:
+        assert any(line.startswith("? unknown ") and target in line for line in frame), target
+    assert any(re.search(r"≥ .* · traffic peak · line1 · \d+ s ago", line) for line in frame)
+    assert sum("Would settle it: " in line for line in frame) == len(TARGETS)
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("ip")
+def test_children_end_when_the_trial_itself_is_killed(namespace: str, tmp_path: Path) -> None:
+    trial = Trial(namespace, tmp_path / "var")
+    try:
+        trial.waits_for("Starting the agent")
+        wait_until(lambda: len(trial.children()) >= 2)
+        children = trial.children()
+        trial.process.kill()
+        wait_until(lambda: not any(child.is_running() for child in children), 10)
+    finally:
+        trial.stopped()
 
 
 def test_a_port_in_use_is_one_line_with_port_and_setting(tmp_path: Path) -> None:
