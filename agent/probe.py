@@ -26,6 +26,7 @@ class Site(msgspec.Struct, frozen=True):
     """Where an agent stands, what it is told about the school, and where the kernel's files are.
 
     ``stands_on`` is ``gateway`` (sees every line and all traffic) or ``lan`` (a true client behind it).
+    ``settings_directory`` is where paths in settings are relative to.
     ``collector_url`` is None when the agent runs alone (``xiaotong-agent check`` before enrolment).
     """
 
@@ -35,6 +36,7 @@ class Site(msgspec.Struct, frozen=True):
     collector_token: str | None = None
     collector_ca_file: Path | None = None
     state_directory: Path | None = None
+    settings_directory: Path = Path()
     proc: Path = Path("/proc")
     sys: Path = Path("/sys")
 

@@ -227,6 +227,7 @@ class LoadedSettings(msgspec.Struct, frozen=True):
             collector_token=token,
             collector_ca_file=self.ca_file,
             state_directory=self.state_directory,
+            settings_directory=self.file.parent,
             proc=self.path(self.settings.kernel.proc),
             sys=self.path(self.settings.kernel.sys),
         )
