@@ -8,17 +8,16 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
-
-import msgspec
 
 from agent.capacity import estimate, tcp, wire
 from agent.capacity.connect import Dialer
 from agent.capacity.cpu import CpuMeter
 from agent.capacity.estimate import Mark
-from agent.capacity.line import COUNTS_FROM_SHARE, LineCounter, Way, way_of
+from agent.capacity.line import Counter, LineCounter, Way, way_of
 from agent.capacity.order import Grant, Wanted
-from agent.probe import NoData, ProbeFailed, Run, Site
+from agent.capacity.outcome import Options, Outcome, Progress, StopReason, TooBusy
+from agent.capacity.tally import Tally
+from agent.probe import ProbeFailed, Run, Site
 
 IDLE_PINGS = 10
 IDLE_PING_PAUSE_SECONDS = 0.05
@@ -32,76 +31,6 @@ LEAST_SAMPLE_SECONDS = wire.SAMPLE_SECONDS / 2
 """A sub-interval that began late is not made up for by one so short that its rate is noise."""
 PACED_SEGMENT_BYTES = 1460
 """Paced 64 KiB segments of loopback would come in lumps; a line's are no larger than this."""
-
-StopReason = Literal["converged", "time", "bytes", "stopped", "deadline"]
-
-
-class TooBusy(NoData):
-    """The host or the line is too busy for a test to prove anything now: try again, then skip."""
-
-
-class Options(msgspec.Struct, frozen=True):
-    """How a test is run; shares are 0 to 1."""
-
-    streams: int | None = None
-    congestion_control: str | None = None
-    interface: str | None = None
-    busy_cpu_share: float = 0.30
-    full_share: float = 0.80
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """What a live bar shows: rates at the IP layer, the estimate None until there is one."""
-
-    seconds: float
-    of_seconds: float
-    bits_per_second: float
-    estimate: float | None
-    bytes: int
-
-
-class Received(msgspec.Struct, frozen=True):
-    """What the receiver had got by then."""
-
-    seconds: float
-    bytes: int
-    segments: int
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """Everything one test counted. ``received`` is by the receiver's clock, ``users`` what the line's counter
-    moved beside the test (empty when it cannot be told), ``line_share`` the part of the test that it saw.
-    """
-
-    received: list[Mark]
-    users: list[Mark]
-    line_share: float | None
-    way: Way
-    stop_reason: StopReason
-    seconds: float
-    header_bytes: int
-    retransmitted_bits: float
-    sender: tcp.Totals
-    receiver: tcp.Totals
-    streams: int
-    idle_round_trips: list[float]
-    loaded_round_trips: list[tuple[float, float]]
-    congestion_control: str
-    host_cpu_share: float | None
-    far_cpu_share: float | None
-
-
-def ip_marks(received: Sequence[Received], header_bytes: int) -> list[Mark]:
-    """Payload and segments → bits at the IP layer.
-
-    The times follow the segments, since payload behind a lost one is counted only when the gap is filled; the
-    total is that of payload and headers.
-    """
-    if not received or not received[-1].segments:
-        return [Mark(each.seconds, 0.0) for each in received]
-    last = received[-1]
-    bits_a_segment = 8 * (last.bytes / last.segments + header_bytes)
-    return [Mark(each.seconds, each.segments * bits_a_segment) for each in received]
 
 
 class Exchange:
@@ -125,14 +54,10 @@ class Exchange:
         self._run = run
         self._options = options
         self._show = show
-        self._received = [Received(0.0, 0, 0)]
-        self._line_marks = [Mark(0.0, 0.0)]
-        self._own_marks = [Mark(0.0, 0.0)]
         self._open_pings: dict[int, float] = {}
         self._numbers = itertools.count(1)
         self._loaded: list[tuple[float, float]] = []
         self._done: wire.Done | None = None
-        self._header_bytes = 0
 
     def run(self) -> Outcome:
         """Connect, load, count, stop. Raises ProbeFailed, and NoData when a test would prove nothing now."""
@@ -194,7 +119,7 @@ class Exchange:
                 f"skipped: users alone move {rate:.0f} of {full} bit/s; the passive evidence decides"
             )
 
-    def _counter(self, way: Way) -> LineCounter | None:
+    def _counter(self, way: Way) -> Counter | None:
         return LineCounter(self._site, way.interface, self._wanted.direction) if way.interface else None
 
     def _tune(self, socks: Sequence[socket.socket]) -> None:
@@ -211,36 +136,32 @@ class Exchange:
             tcp.pace(socks, rate * (estimate.VERIFY_HEADROOM if self._wanted.mode == "verify" else 1.0))
 
     def _loaded_part(self, load: tcp.Load, way: Way, idle: list[float]) -> Outcome:
-        header_bytes = self._header_bytes = tcp.header_bytes(load.socks[0])
+        header_bytes = tcp.header_bytes(load.socks[0])
         cpu = CpuMeter(self._site.proc, self._site.sys)
         self._channel.send(wire.Go())
         self._channel.expect(wire.Started, ANSWER_SECONDS)
         counter = self._counter(way)
         start = time.monotonic()
-        if self._wanted.direction == "up":
-            load.fill(tcp.Budget(self._grant.bytes))
-        else:
-            load.drain()
-        reason = self._until_enough(load, counter, header_bytes, start, statistics.median(idle))
+        tally = Tally(self._wanted.direction, header_bytes, counter, start)
+        self._begin(load)
+        reason = self._until_enough(load, tally, start, statistics.median(idle))
         seconds = time.monotonic() - start
         near = load.totals()
         algorithm = tcp.congestion_control(load.socks[0])
-        done = self._ended()
+        done = self._ended(tally)
         up = self._wanted.direction == "up"
-        share = self._line_share()
+        sender, receiver = (near, done.totals) if up else (done.totals, near)
         return Outcome(
-            received=ip_marks(self._received, header_bytes),
-            users=self._users() if share is not None and share >= COUNTS_FROM_SHARE else [],
-            line_share=share,
+            received=tally.received(),
+            users=tally.users(),
+            line_share=tally.line_share(),
             way=way,
             stop_reason=reason,
             seconds=seconds,
             header_bytes=header_bytes,
-            retransmitted_bits=8.0 * near.segments_retransmitted * _segment_bytes(near, header_bytes)
-            if up
-            else 0.0,
-            sender=near if up else done.totals,
-            receiver=done.totals if up else near,
+            retransmitted_bits=_retransmitted_bits(near, header_bytes) if up else 0.0,
+            sender=sender,
+            receiver=receiver,
             streams=len(load.socks),
             idle_round_trips=idle,
             loaded_round_trips=self._loaded,
@@ -249,20 +170,24 @@ class Exchange:
             far_cpu_share=done.cpu_share,
         )
 
-    def _until_enough(
-        self, load: tcp.Load, counter: LineCounter | None, header_bytes: int, start: float, idle: float
-    ) -> StopReason:
+    def _begin(self, load: tcp.Load) -> None:
+        if self._wanted.direction == "up":
+            load.fill(tcp.Budget(self._grant.bytes))
+        else:
+            load.drain()
+
+    def _until_enough(self, load: tcp.Load, tally: Tally, start: float, idle: float) -> StopReason:
         settled = estimate.Convergence(max(LEAST_SEARCH_SECONDS, LEAST_SEARCH_ROUND_TRIPS * idle))
         most = min(self._grant.seconds, self._run.remaining_seconds() - ANSWER_SECONDS)
         due = start
         for tick in itertools.count(1):
             due = max(due + wire.SAMPLE_SECONDS, time.monotonic() + LEAST_SAMPLE_SECONDS)
-            self._listen(start, due)
-            self._count(load, counter, header_bytes, start)
+            self._listen(tally, start, due)
+            tally.count(load)
             now = time.monotonic() - start
             if tick % 2 and len(self._open_pings) < MOST_PINGS_OPEN:
                 self._ping()
-            converged = tick % 4 == 0 and self._converged(settled, header_bytes, most)
+            converged = tick % 4 == 0 and self._converged(settled, tally, most)
             if reason := self._reason(now, most, converged=converged):
                 return reason
         raise AssertionError("unreachable")
@@ -278,11 +203,8 @@ class Exchange:
             return "time" if most >= self._grant.seconds else "deadline"
         return "converged" if converged and self._wanted.mode == "search" else None
 
-    def _converged(self, settled: estimate.Convergence, header_bytes: int, most: float) -> bool:
-        carried = ip_marks(self._received, header_bytes)
-        share = self._line_share()
-        if share is not None and share >= COUNTS_FROM_SHARE:
-            carried = estimate.carried(carried, self._users())
+    def _converged(self, settled: estimate.Convergence, tally: Tally, most: float) -> bool:
+        carried = tally.carried()
         reached = settled.reached(carried)
         last = carried[-1]
         self._show(
@@ -292,80 +214,48 @@ class Exchange:
                 bits_per_second=estimate.mean_rate(carried, max(0.0, last.seconds - 0.2), last.seconds)
                 or 0.0,
                 estimate=settled.interval.mean if settled.interval else None,
-                bytes=self._received[-1].bytes,
+                bytes=tally.bytes,
             )
         )
         return reached
 
-    def _listen(self, start: float, until: float) -> None:
+    def _listen(self, tally: Tally, start: float, until: float) -> None:
         """Take what the responder says until that time."""
         while self._done is None and (left := until - time.monotonic()) > 0:
             message = self._channel.receive(left)
             if isinstance(message, wire.Ping) and (sent := self._open_pings.pop(message.n, None)):
                 now = time.monotonic()
                 self._loaded.append((now - start, now - sent))
-            elif isinstance(message, wire.Sample):
-                self._received.append(Received(message.at_ns / 1e9, message.bytes, message.segments))
-            elif isinstance(message, wire.Done):
-                self._done = message
+            else:
+                self._take(message, tally)
         time.sleep(max(0.0, until - time.monotonic()))
+
+    def _take(self, message: object, tally: Tally) -> None:
+        if isinstance(message, wire.Sample):
+            tally.told(message)
+        elif isinstance(message, wire.Done):
+            self._done = message
 
     def _ping(self) -> None:
         number = next(self._numbers)
         self._open_pings[number] = time.monotonic()
         self._channel.send(wire.Ping(number))
 
-    def _count(self, load: tcp.Load, counter: LineCounter | None, header_bytes: int, start: float) -> None:
-        before = time.monotonic()
-        totals = load.totals()
-        now = (before + time.monotonic()) / 2 - start
-        if self._wanted.direction == "down":
-            self._received.append(Received(now, totals.bytes_received, totals.segments_received))
-            load.wake_every(_quiet_bytes(totals.bytes_received, now))
-            own = totals.bytes_received + header_bytes * totals.segments_received
-        else:
-            own = totals.bytes_sent + header_bytes * totals.segments_sent
-        mark = counter.mark(now) if counter else None
-        if mark is not None:
-            self._line_marks.append(mark)
-            self._own_marks.append(Mark(now, 8.0 * own))
-
-    def _line_share(self) -> float | None:
-        """The part of what the receiver got that the line's counter saw; above 1 with users beside it."""
-        got = ip_marks(self._received, self._header_bytes)[-1].bits
-        return self._line_marks[-1].bits / got if got and len(self._line_marks) > 1 else None
-
-    def _users(self) -> list[Mark]:
-        """What the line moved beside the test. Sent segments that were dropped before the line make it too
-        small, below 0 even: then there is nothing to add.
-        """
-        line = estimate.straightened(self._line_marks)
-        return [
-            Mark(own.seconds, line_mark.bits - own.bits)
-            for line_mark, own in zip(line, self._own_marks, strict=True)
-        ]
-
-    def _ended(self) -> wire.Done:
+    def _ended(self, tally: Tally) -> wire.Done:
         """Tell the responder to stop, and what it counted."""
         if self._done is None:
             self._channel.send(wire.Stop())
         deadline = time.monotonic() + ANSWER_SECONDS
         while self._done is None and time.monotonic() < deadline:
-            message = self._channel.receive(deadline - time.monotonic())
-            if isinstance(message, wire.Done):
-                self._done = message
+            self._take(self._channel.receive(deadline - time.monotonic()), tally)
         if self._done is None:
             raise ProbeFailed("the responder did not say what it counted")
         return self._done
 
 
-def _quiet_bytes(received: int, seconds: float) -> int:
-    """What comes in 2 ms at the mean rate so far."""
-    return min(tcp.CHUNK_BYTES // 4, round(received / max(seconds, 0.001) * 0.002))
-
-
-def _segment_bytes(totals: tcp.Totals, header_bytes: int) -> float:
-    return header_bytes + totals.bytes_sent / max(1, totals.segments_sent)
+def _retransmitted_bits(totals: tcp.Totals, header_bytes: int) -> float:
+    segment_bytes = header_bytes + totals.bytes_sent / max(1, totals.segments_sent)
+    return 8.0 * totals.segments_retransmitted * segment_bytes
 
 
 def _port_rate(site: Site, interface: str) -> int | None:

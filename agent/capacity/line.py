@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -54,6 +55,14 @@ def _interface_of(address: str) -> str | None:
         if any(each.address.partition("%")[0] == address for each in held):
             return str(name)
     return None
+
+
+class Counter(Protocol):
+    """What tells the bits that a line moved since it was made."""
+
+    def mark(self, seconds: float) -> Mark | None:
+        """Now, which is so many seconds after the start; None when it cannot be told."""
+        ...
 
 
 class LineCounter:

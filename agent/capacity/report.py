@@ -7,9 +7,9 @@ import statistics
 import msgspec
 
 from agent.capacity import estimate
-from agent.capacity.exchange import Outcome
 from agent.capacity.line import COUNTS_FROM_SHARE
 from agent.capacity.order import Wanted
+from agent.capacity.outcome import Outcome
 from config.points import FieldValue, Point
 
 NOT_THE_LINES = "the line's own counter moved by only {share:.0%} of the test"

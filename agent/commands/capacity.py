@@ -14,8 +14,8 @@ from config.cli import ExitStatus, fail
 from config.units import BitsPerSecond, format_rate, parse_rate
 
 if TYPE_CHECKING:
-    from agent.capacity.exchange import Progress
     from agent.capacity.order import Wanted
+    from agent.capacity.outcome import Progress
     from agent.settings import LoadedSettings
     from config.points import Point
 

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent.capacity.exchange import Exchange, Options, Progress, TooBusy
+from agent.capacity.exchange import Exchange
 from agent.capacity.order import Wanted, ask
+from agent.capacity.outcome import Options, Progress, TooBusy
 from agent.capacity.report import failed_point, point_of
 from agent.capacity.wire import Direction, Family
 from agent.lines import line_interfaces
@@ -25,6 +26,10 @@ PROVES = {
     "lan": "what reaches a client in the LAN: shown; the line's counter is not readable from here",
 }
 CONTINUOUS = False
+HOURS = "outside_school"
+"""Unless settings say otherwise, no test takes the line from a lesson."""
+LOADS_LINE = True
+"""Nothing else is measured beside a test: it would measure the test."""
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 

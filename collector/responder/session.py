@@ -155,7 +155,7 @@ class Session:
         self._channel.send(
             wire.Sample(round((now - start) * 1e9), totals.bytes_received, totals.segments_received)
         )
-        load.wake_every(_quiet_bytes(totals.bytes_received, now - start))
+        load.wake_every(tcp.quiet_bytes(totals.bytes_received, now - start))
 
     def _linger(self) -> None:
         """Let the agent read Done and close first, so that no reset overtakes it."""
@@ -165,8 +165,3 @@ class Session:
             for _ in range(wire.MAX_LINE_BYTES):
                 if not self._control.recv(wire.MAX_LINE_BYTES):
                     return
-
-
-def _quiet_bytes(received: int, seconds: float) -> int:
-    """What comes in 2 ms at the mean rate so far."""
-    return min(tcp.CHUNK_BYTES // 4, round(received / max(seconds, 0.001) * 0.002))

@@ -1,0 +1,83 @@
+"""What one test counted: its types, shared by who runs a test and who reads it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from agent.capacity import tcp
+from agent.capacity.estimate import Mark
+from agent.capacity.line import Way
+from agent.probe import NoData
+
+StopReason = Literal["converged", "time", "bytes", "stopped", "deadline"]
+
+
+class TooBusy(NoData):
+    """The host or the line is too busy for a test to prove anything now: try again, then skip."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How a test is run; shares are 0 to 1."""
+
+    streams: int | None = None
+    congestion_control: str | None = None
+    interface: str | None = None
+    busy_cpu_share: float = 0.30
+    full_share: float = 0.80
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """What a live bar shows: rates at the IP layer, the estimate None until there is one."""
+
+    seconds: float
+    of_seconds: float
+    bits_per_second: float
+    estimate: float | None
+    bytes: int
+
+
+class Received(msgspec.Struct, frozen=True):
+    """What the receiver had got by then."""
+
+    seconds: float
+    bytes: int
+    segments: int
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """Everything one test counted. ``received`` is by the receiver's clock, ``users`` what the line's counter
+    moved beside the test (empty when it cannot be told), ``line_share`` the part of the test that it saw.
+    """
+
+    received: list[Mark]
+    users: list[Mark]
+    line_share: float | None
+    way: Way
+    stop_reason: StopReason
+    seconds: float
+    header_bytes: int
+    retransmitted_bits: float
+    sender: tcp.Totals
+    receiver: tcp.Totals
+    streams: int
+    idle_round_trips: list[float]
+    loaded_round_trips: list[tuple[float, float]]
+    congestion_control: str
+    host_cpu_share: float | None
+    far_cpu_share: float | None
+
+
+def ip_marks(received: Sequence[Received], header_bytes: int) -> list[Mark]:
+    """Payload and segments → bits at the IP layer.
+
+    The times follow the segments, since payload behind a lost one is counted only when the gap is filled; the
+    total is that of payload and headers.
+    """
+    if not received or not received[-1].segments:
+        return [Mark(each.seconds, 0.0) for each in received]
+    last = received[-1]
+    bits_a_segment = 8 * (last.bytes / last.segments + header_bytes)
+    return [Mark(each.seconds, each.segments * bits_a_segment) for each in received]

@@ -1,0 +1,77 @@
+"""What a test has counted so far: what the receiver got, and what the line's counter moved beside it."""
+
+from __future__ import annotations
+
+import time
+
+from agent.capacity import estimate, tcp, wire
+from agent.capacity.estimate import Mark
+from agent.capacity.line import COUNTS_FROM_SHARE, Counter
+from agent.capacity.outcome import Received, ip_marks
+
+
+class Tally:
+    """The counts of one test. Times are seconds since ``start`` on the monotonic clock."""
+
+    def __init__(
+        self, direction: wire.Direction, header_bytes: int, counter: Counter | None, start: float
+    ) -> None:
+        self._down = direction == "down"
+        self._header_bytes = header_bytes
+        self._counter = counter
+        self._start = start
+        self._received = [Received(0.0, 0, 0)]
+        self._line_marks = [Mark(0.0, 0.0)]
+        self._own_marks = [Mark(0.0, 0.0)]
+
+    @property
+    def bytes(self) -> int:
+        """Payload that the receiver got."""
+        return self._received[-1].bytes
+
+    def told(self, sample: wire.Sample) -> None:
+        """Take what the responder received, by its own clock."""
+        self._received.append(Received(sample.at_ns / 1e9, sample.bytes, sample.segments))
+
+    def count(self, load: tcp.Load) -> None:
+        """Read this end's streams and the line's counter now."""
+        before = time.monotonic()
+        totals = load.totals()
+        now = (before + time.monotonic()) / 2 - self._start
+        if self._down:
+            self._received.append(Received(now, totals.bytes_received, totals.segments_received))
+            load.wake_every(tcp.quiet_bytes(totals.bytes_received, now))
+            own = totals.bytes_received + self._header_bytes * totals.segments_received
+        else:
+            own = totals.bytes_sent + self._header_bytes * totals.segments_sent
+        mark = self._counter.mark(now) if self._counter else None
+        if mark is not None:
+            self._line_marks.append(mark)
+            self._own_marks.append(Mark(now, 8.0 * own))
+
+    def received(self) -> list[Mark]:
+        """What the receiver got, at the IP layer."""
+        return ip_marks(self._received, self._header_bytes)
+
+    def carried(self) -> list[Mark]:
+        """What the line carried: the test, and the users' traffic where the line's counter saw the test."""
+        users = self.users()
+        return estimate.carried(self.received(), users) if users else self.received()
+
+    def line_share(self) -> float | None:
+        """The part of what the receiver got that the line's counter saw; above 1 with users beside it."""
+        got = self.received()[-1].bits
+        return self._line_marks[-1].bits / got if got and len(self._line_marks) > 1 else None
+
+    def users(self) -> list[Mark]:
+        """What the line moved beside the test; empty where its counter did not see the test. Sent segments
+        that were dropped before the line make it too small, below 0 even: then there is nothing to add.
+        """
+        share = self.line_share()
+        if share is None or share < COUNTS_FROM_SHARE:
+            return []
+        line = estimate.straightened(self._line_marks)
+        return [
+            Mark(own.seconds, line_mark.bits - own.bits)
+            for line_mark, own in zip(line, self._own_marks, strict=True)
+        ]
