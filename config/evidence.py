@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from config.points import Point
+from config.readiness import SUMMARY, numbers_of
 from config.school import Device, Line, School
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,6 +64,13 @@ class Ipv6Level(msgspec.Struct, frozen=True, tag="ipv6_level"):
     at_most: int = 4
 
 
+class Ipv6Checks(msgspec.Struct, frozen=True, tag="ipv6_checks"):
+    """Numbers of the IPv6 readiness checks that one agent saw pass and fail; the rest is not known to it."""
+
+    passed: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
+
+
 class Declared(msgspec.Struct, frozen=True, tag="declared"):
     """What somebody declared; never counted as measured."""
 
@@ -71,7 +79,7 @@ class Declared(msgspec.Struct, frozen=True, tag="declared"):
     declared_by: str = ""
 
 
-Observed: TypeAlias = Uplink | AccessPoints | Ipv6Level | Declared
+Observed: TypeAlias = Uplink | AccessPoints | Ipv6Level | Ipv6Checks | Declared
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -104,6 +112,8 @@ def evidence_of(point: Point, school: School) -> list[Evidence]:
             return list(_of_capacity(point, school))
         case "ipv6":
             return list(_of_ipv6(point, school))
+        case measurement if measurement == SUMMARY:
+            return [_of_readiness(point)]
     return []
 
 
@@ -257,6 +267,15 @@ def _of_ipv6(point: Point, school: School) -> Iterator[Evidence]:
         level = Ipv6Level(at_least=1)
     note = _text(point, "finding") or ""
     yield Evidence(EvidenceKind.OBSERVED, line.id, moment_of(point), observed=level, note=note)
+
+
+def _of_readiness(point: Point) -> Evidence:
+    """One agent's view of the fifteen checks; the judge merges the views of a school."""
+    seen = Ipv6Checks(
+        passed=numbers_of(_text(point, "passed") or ""), failed=numbers_of(_text(point, "failed") or "")
+    )
+    subject = f"ipv6 {point.tags.get('place', '')}/{point.tags.get('source', '')}"
+    return Evidence(EvidenceKind.OBSERVED, subject, moment_of(point), about="campus", observed=seen)
 
 
 def _line(school: School, line_id: str) -> Line | None:

@@ -8,8 +8,9 @@ from itertools import combinations
 
 from config.bounds import Bound, Span, best, span_of
 from config.case import Case
-from config.evidence import AccessPoints, Declared, Evidence, EvidenceKind, Ipv6Level, Uplink
+from config.evidence import AccessPoints, Declared, Evidence, EvidenceKind, Ipv6Checks, Ipv6Level, Uplink
 from config.plan import Covers, Target
+from config.readiness import CHECKS, Levels, Result, levels_of, merge
 from config.school import Line, Place, Survey
 from config.verdict import Answer, Finding, Reason, Settles
 
@@ -58,7 +59,35 @@ def coverage(target: Target, case: Case) -> Finding:
 
 
 def ipv6(target: Target, case: Case) -> Finding:
-    """The readiness level of the best line, or of the campus as a whole where that was checked."""
+    """The readiness level of the school from its checks, where some agent ran them; else that of the best
+    line, or of the campus as a whole, as far as it is known otherwise.
+    """
+    checked = case.seen(Ipv6Checks)
+    return _ipv6_by_checks(target, checked) if checked else _ipv6_by_levels(target, case)
+
+
+def _ipv6_by_checks(target: Target, checked: list[Evidence]) -> Finding:
+    asked = target.ipv6_level or WORKING_IPV6_LEVEL
+    views = [each.observed for each in checked if isinstance(each.observed, Ipv6Checks)]
+    results = merge((view.passed, view.failed) for view in views)
+    levels = levels_of(results)
+    reasons = [Reason("ipv6_level", {**levels._asdict(), "asked": asked})]
+    for result, code in ((Result.FAIL, "ipv6_checks_failed"), (Result.UNKNOWN, "ipv6_checks_unknown")):
+        wanting = [c.number for c in CHECKS if c.level <= asked and results.get(c.number) is result]
+        if wanting:
+            reasons.append(Reason(code, {"checks": ", ".join(map(str, wanting))}))
+    answer = _reached(levels, asked)
+    settles = Settles("check_ipv6") if answer is Answer.UNKNOWN else None
+    return Finding(answer, tuple(reasons), tuple(checked), settles=settles)
+
+
+def _reached(levels: Levels, asked: int) -> Answer:
+    if levels.at_least >= asked:
+        return Answer.MET
+    return Answer.NOT_MET if levels.at_most < asked else Answer.UNKNOWN
+
+
+def _ipv6_by_levels(target: Target, case: Case) -> Finding:
     asked = target.ipv6_level or WORKING_IPV6_LEVEL
     whole = [each for each in case.seen(Ipv6Level) if each.about == "campus"]
     spans = [_levels(case.seen(Ipv6Level, line.id), case) for line in case.lines]
@@ -73,7 +102,7 @@ def ipv6(target: Target, case: Case) -> Finding:
         reason = Reason("no_evidence")
     elif span.disputed:
         reason = Reason("contradiction", {"lower": at_least, "upper": at_most})
-    answer = Answer.MET if at_least >= asked else Answer.NOT_MET if at_most < asked else Answer.UNKNOWN
+    answer = _reached(Levels(at_least, at_most), asked)
     settles = Settles("check_ipv6") if answer is Answer.UNKNOWN else None
     return Finding(answer, (reason,), evidence, settles=settles)
 

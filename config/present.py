@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from config.evidence import AccessPoints, Declared, Evidence, EvidenceKind, Ipv6Level, Observed, Uplink
+from config.evidence import (
+    AccessPoints,
+    Declared,
+    Evidence,
+    EvidenceKind,
+    Ipv6Checks,
+    Ipv6Level,
+    Observed,
+    Uplink,
+)
 from config.reasons import DECLARED, PHRASES, RATES, REASONS, SETTLES
 from config.units import format_rate
 from config.verdict import Answer, Reason, Settles, Verdict
@@ -239,6 +248,9 @@ def _observed(observed: Observed, language: Language) -> str:
         case Ipv6Level():
             text = message("IPv6 readiness between level {least} and {most}")
             return translate(text, language, least=observed.at_least, most=observed.at_most)
+        case Ipv6Checks():
+            text = message("IPv6 checks: {passed} pass, {failed} fail")
+            return translate(text, language, passed=len(observed.passed), failed=len(observed.failed))
         case Declared():
             by = translate(message(", said by {who}"), language, who=observed.declared_by)
             what = translate(DECLARED.get(observed.what, observed.what), language)

@@ -39,6 +39,8 @@ REASONS: dict[str, str] = {
     "no_survey": message("There is no survey of what the network covers."),
     "survey_lacks": message("The survey of {declared_on} ({declared_by}) does not show: {places}."),
     "ipv6_level": message("IPv6 is at least at level {at_least}, at most at {at_most}; asked is {asked}."),
+    "ipv6_checks_failed": message("IPv6 checks that fail: {checks}."),
+    "ipv6_checks_unknown": message("IPv6 checks that are not known: {checks}."),
     "only_declared": message("Can only be declared: {value}, said by {declared_by} on {declared_on}."),
     "not_declared": message("Can only be declared, and nobody has."),
     "tolerance": message(

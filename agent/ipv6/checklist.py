@@ -1,0 +1,247 @@
+"""Runs the fifteen checks from where this agent stands; one whose prerequisite failed is not even tried."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from agent.ipv6 import dns, echo, lan, reach, use, wan
+from agent.ipv6.advertisement import Advertisement
+from agent.ipv6.fetch import Bounds
+from agent.ipv6.links import lan_interfaces
+from agent.ipv6.platforms import Platform, SiteReport, look_at, sum_up
+from agent.ipv6.reach import Target, Tried
+from agent.ipv6.solicitation import hear_routers
+from agent.lines import line_interfaces
+from agent.network.addresses import Address, read_addresses
+from agent.network.icmp import Family
+from agent.network.neighbours import Neighbour, read_neighbours
+from agent.network.routes import DefaultRoute, default_routes
+from agent.probe import Run, Site
+from config.readiness import Finding, Result, settle, unknown
+
+log = logging.getLogger(__name__)
+
+RESOLV_CONF = Path("/etc/resolv.conf")
+_POLL_SECONDS = 0.2
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What the checks are told; see the settings of the probe ``ipv6_checks``."""
+
+    lans: tuple[str, ...] = ()
+    routers: tuple[str, ...] = ()
+    wait_seconds: float = 10.0
+    ask_seconds: float = 4.5
+    targets: tuple[Target, ...] = ()
+    tries: int = 7
+    timeout_seconds: float = 2.0
+    resolvers: tuple[str, ...] = ()
+    dns_name: str = ""
+    interval_seconds: float | None = None
+    use_floor_percent: float | None = None
+    platforms: tuple[Platform, ...] = ()
+    bounds: Bounds = Bounds()
+
+
+class Checklist:
+    """The checks of one place; holds the counters between two runs, for check 15, and in ``sites`` what the
+    last run saw of each site.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        options: Options,
+        neighbours: Callable[[], list[Neighbour]] = read_neighbours,
+        resolv_conf: Path = RESOLV_CONF,
+    ) -> None:
+        self._site = site
+        self._options = options
+        self._neighbours = neighbours
+        self._resolv_conf = resolv_conf
+        self._before: use.Reading | None = None
+        self.sites: list[SiteReport] = []
+
+    def run(self, run: Run) -> list[Finding]:
+        """All fifteen, settled, in order."""
+        found: dict[int, Finding] = {}
+        self.sites = []
+        self._wan(found)
+        self._lans(found)
+        blocked = any(found[number].result is Result.FAIL for number in (1, 2))
+        if not blocked and not run.stopped:
+            self._beyond(found, run)
+        self._use(found)
+        found[12] = unknown(12, "not_listening")
+        found.setdefault(9, unknown(9, "needs_responder"))
+        found.setdefault(13, unknown(13, "needs_responder" if self._in_lan else "needs_lan_agent"))
+        return settle(found.values())
+
+    @property
+    def _in_lan(self) -> bool:
+        return self._site.stands_on == "lan"
+
+    def _wan(self, found: dict[int, Finding]) -> None:
+        if self._in_lan:
+            found.update({number: unknown(number, "not_from_lan") for number in (1, 2, 3)})
+            return
+        wans = self._wans()
+        asked = wan.ask_next_hops(wans, self._neighbours)
+        known = [msgspec.structs.replace(each, neighbours=asked) for each in wans]
+        found[1], found[2] = wan.wan_address(known), wan.default_route(known)
+
+    def _wans(self) -> list[wan.Wan]:
+        routes = [route for route in default_routes(self._site.proc) if route.family == "ipv6"]
+        addresses = read_addresses(self._site.proc)
+        names = sorted(line_interfaces(self._site) or {route.interface for route in routes})
+        return [_wan_of(name, addresses, routes) for name in names]
+
+    def _lans(self, found: dict[int, Finding]) -> None:
+        lans = [self._lan(name) for name in self._lan_names()]
+        if not self._in_lan:
+            found[3] = lan.on_each(lans, lan.prefix, 3)
+            found[6] = unknown(6, "needs_lan_agent")
+        if found[3].result is Result.FAIL:
+            return
+        routed = None if self._in_lan else found[2].result is not Result.FAIL
+        heard = [self._asked(each, routed) for each in lans]
+        found[4] = lan.on_each(heard, lan.advertisement, 4)
+        found[5] = lan.on_each(heard, lan.dns, 5)
+        if self._in_lan:
+            found[6] = lan.on_each([self._addressed(each) for each in heard], lan.client_address, 6)
+
+    def _lan_names(self) -> list[str]:
+        if self._options.lans:
+            return list(self._options.lans)
+        routes = default_routes(self._site.proc)
+        if self._in_lan:
+            return sorted({route.interface for route in routes})[:1]
+        outside = {*line_interfaces(self._site), *(route.interface for route in routes)}
+        return lan_interfaces(self._site.sys, outside)
+
+    def _lan(self, name: str) -> lan.Lan:
+        return lan.Lan(name, _addresses_on(self._site, name), None, 0.0, None, lambda _: True,
+                       interval_seconds=self._options.interval_seconds)  # fmt: skip
+
+    def _asked(self, bare: lan.Lan, routed: bool | None) -> lan.Lan:
+        own = lan.own_link_locals(bare.addresses)
+        begun = time.monotonic()
+        try:
+            heard = hear_routers(bare.interface, own, self._options.ask_seconds)
+        except OSError as error:
+            log.info("cannot ask for routers interface=%s error=%s", bare.interface, error)
+            return bare
+        return msgspec.structs.replace(
+            bare,
+            advertisements=heard,
+            asked_seconds=time.monotonic() - begun,
+            wan_routed=routed,
+            expected=expected_router(self._options.routers, own, in_lan=self._in_lan),
+            dhcp=self._dhcp(bare.interface, heard),
+        )
+
+    def _dhcp(self, interface: str, heard: Sequence[Advertisement]) -> lan.DhcpAnswer | None:
+        if not any((each.managed or each.other) and not each.rdnss for each in heard):
+            return None
+        if not self._in_lan:
+            return lan.DhcpAnswer(why_not="a gateway cannot ask its own server; an agent in the LAN can")
+        from agent.ipv6.helper import ask_dhcp  # noqa: PLC0415 (only where DHCPv6 is pointed to)
+
+        return ask_dhcp(interface, self._options.ask_seconds)
+
+    def _addressed(self, heard: lan.Lan) -> lan.Lan:
+        """The same, once this client has its address, at most ``wait`` after asking."""
+        begun = time.monotonic()
+        while True:
+            addresses = _addresses_on(self._site, heard.interface)
+            seconds = heard.asked_seconds + time.monotonic() - begun
+            if any(each.is_global and each.is_settled for each in addresses):
+                break
+            if seconds >= self._options.wait_seconds:
+                break
+            time.sleep(_POLL_SECONDS)
+        return msgspec.structs.replace(heard, addresses=addresses, address_seconds=seconds)
+
+    def _beyond(self, found: dict[int, Finding], run: Run) -> None:
+        tried, resolved = self._tried()
+        found[7] = reach.reachability(tried)
+        if found[7].result is Result.FAIL or run.stopped:
+            return
+        options = self._options
+        resolvers = [*options.resolvers, *dns.resolvers_of(self._resolv_conf)]
+        found[8] = dns.over_ipv6(resolvers, self._name(), options.timeout_seconds)
+        answering = {each.target for each in tried if each.family == "ipv6" and each.seconds}
+        found[10] = echo.icmpv6(
+            {name: both["ipv6"] for name, both in resolved.items() if name in answering and "ipv6" in both},
+            options.timeout_seconds * echo.TRIES,
+        )
+        found[11] = reach.parity(tried)
+        if found[8].result is not Result.FAIL and not run.stopped:
+            self.sites = look_at(options.platforms, options.bounds, resolvers)
+            found[14] = sum_up(self.sites)
+
+    def _tried(self) -> tuple[list[Tried], Mapping[str, Mapping[Family, str]]]:
+        options = self._options
+        resolved: dict[str, Mapping[Family, str]] = {}
+        for target in options.targets:
+            try:
+                resolved[target.name] = reach.addresses_of(target)
+            except OSError as error:
+                log.info("target has no address target=%s error=%s", target.name, error)
+        tried = reach.try_targets(
+            options.targets, resolved, tries=options.tries, timeout_seconds=options.timeout_seconds
+        )
+        return tried, resolved
+
+    def _name(self) -> str:
+        """A name that has AAAA: the one set, else that of the first platform."""
+        first = next((urlsplit(each.url).hostname or "" for each in self._options.platforms), "")
+        return self._options.dns_name or first
+
+    def _use(self, found: dict[int, Finding]) -> None:
+        if self._in_lan:
+            found[15] = unknown(15, "not_from_lan")
+            return
+        try:
+            now = use.read(self._site.proc, line_interfaces(self._site))
+        except OSError:
+            now = None
+        found[15] = use.actual_use(self._before, now, self._options.use_floor_percent)
+        self._before = self._before or now
+
+
+def expected_router(
+    routers: Sequence[str], own: frozenset[ipaddress.IPv6Address], *, in_lan: bool
+) -> Callable[[Advertisement], bool]:
+    """Who may advertise: those set (by address or MAC) and this host itself; a client in the LAN that is told
+    of none takes any, and leaves it to check 12 who else is there.
+    """
+    allowed = {each.lower() for each in routers}
+
+    def expected(heard: Advertisement) -> bool:
+        if heard.router in own or (in_lan and not allowed):
+            return True
+        return str(heard.router) in allowed or heard.link_address in allowed
+
+    return expected
+
+
+def _wan_of(name: str, addresses: Sequence[Address] | None, routes: Sequence[DefaultRoute]) -> wan.Wan:
+    own = None if addresses is None else [each for each in addresses if each.interface == name]
+    try:
+        index = socket.if_nametoindex(name)
+    except OSError:
+        index = None
+    return wan.Wan(name, index, own, [route for route in routes if route.interface == name], None)
+
+
+def _addresses_on(site: Site, name: str) -> list[Address]:
+    return [each for each in read_addresses(site.proc) or [] if each.interface == name]
