@@ -20,6 +20,16 @@ of single segments."""
 AGREEING_SHARE = 0.08
 """Two intervals are compared as if they reached this far to both sides of their means: their estimates then
 agree within about 0.4 %."""
+FEWEST_USERS_SHARE = 0.01
+"""What the line moved beside a test is users' traffic from this part of it on: below lie pings, neighbour
+discovery and the jitter of two readings, which would only make a steady rate unsteady.
+"""
+LEAST_BITS = 200 * 1500 * 8
+WINDOW_ROUND_TRIPS = 4
+LONGEST_WINDOW_SECONDS = 0.5
+STEP_SLACK_SECONDS = 0.01
+"""A sub-interval holds at least 200 packets and 4 round trips: 50 ms of 10 Mbit/s are 42 packets, and BBR swings by a quarter over 8 round trips.
+"""
 LATEST_SAMPLES = 10
 RISING_SHARE = 0.03
 VERIFY_HEADROOM = 1.01
@@ -54,13 +64,26 @@ class Interval(msgspec.Struct, frozen=True):
     mean: float
 
 
-def rates(marks: Sequence[Mark]) -> list[float]:
-    """The rate of each sub-interval, bit/s."""
-    return [
-        (after.bits - before.bits) / (after.seconds - before.seconds)
-        for before, after in itertools.pairwise(marks)
-        if after.seconds > before.seconds
-    ]
+def window_seconds(marks: Sequence[Mark], idle_rtt: float) -> float:
+    """How long a sub-interval of this test has to be to tell a rate: longer than the sampling where packets
+    are few in it, or where congestion control swings over round trips; at most ``LONGEST_WINDOW_SECONDS``.
+    """
+    mean = marks[-1].bits / marks[-1].seconds if marks and marks[-1].seconds > 0 else 0.0
+    for_packets = LEAST_BITS / mean if mean else 0.0
+    return min(LONGEST_WINDOW_SECONDS, max(for_packets, WINDOW_ROUND_TRIPS * idle_rtt))
+
+
+def rates(marks: Sequence[Mark], window: float = 0.0) -> list[float]:
+    """The rate of the sub-interval of about ``window`` seconds, at least one step, that ends at each mark."""
+    found = []
+    first = 0
+    for after, mark in enumerate(marks[1:], 1):
+        while first < after - 1 and mark.seconds - marks[first + 1].seconds >= window - STEP_SLACK_SECONDS:
+            first += 1
+        seconds = mark.seconds - marks[first].seconds
+        if seconds > 0 and (first > 0 or seconds >= window - STEP_SLACK_SECONDS):
+            found.append((mark.bits - marks[first].bits) / seconds)
+    return found
 
 
 def crucial_interval(samples: Sequence[float]) -> Interval | None:
@@ -89,6 +112,8 @@ def overlap(first: Interval, second: Interval) -> float:
 
 def _rising(samples: Sequence[float], interval: Interval) -> bool:
     """True while the latest samples lie above the densest ones: those were slow start's."""
+    if not samples:
+        return True
     return statistics.fmean(samples[-LATEST_SAMPLES:]) > (1 + RISING_SHARE) * interval.mean
 
 
@@ -100,18 +125,19 @@ def _widened(interval: Interval) -> tuple[float, float]:
 class Convergence:
     """Tells when more samples would not change the estimate."""
 
-    def __init__(self, least_seconds: float) -> None:
+    def __init__(self, least_seconds: float, idle_rtt: float = 0.0) -> None:
         self._least_seconds = least_seconds
-        self._judged_samples = 0
+        self._idle_rtt = idle_rtt
+        self._judged_marks = 1
         self._agreeing = 0
         self.interval: Interval | None = None
 
     def reached(self, marks: Sequence[Mark]) -> bool:
         """Look at the marks so far; judges only when four more samples have come since the last time."""
-        samples = rates(marks)
-        if len(samples) < self._judged_samples + EVALUATE_EVERY_SAMPLES:
+        if len(marks) < self._judged_marks + EVALUATE_EVERY_SAMPLES:
             return False
-        self._judged_samples = len(samples)
+        self._judged_marks = len(marks)
+        samples = rates(marks, window_seconds(marks, self._idle_rtt))
         before, self.interval = self.interval, crucial_interval(samples)
         agrees = (
             before is not None
@@ -160,8 +186,9 @@ def added(first: Sequence[Mark], second: Sequence[Mark]) -> list[Mark]:
 
 
 def carried(received: Sequence[Mark], users: Sequence[Mark]) -> list[Mark]:
-    """What the line carried: the test's own and, where any were seen, the users' bits."""
-    return added(received, users) if users and users[-1].bits > 0 else list(received)
+    """What the line carried: the test's own and, where enough to be traffic were seen, the users' bits."""
+    some = users and users[-1].bits > FEWEST_USERS_SHARE * received[-1].bits
+    return added(received, users) if some else list(received)
 
 
 def straightened(marks: Sequence[Mark]) -> list[Mark]:

@@ -159,7 +159,7 @@ class Exchange:
             stop_reason=reason,
             seconds=seconds,
             header_bytes=header_bytes,
-            retransmitted_bits=_retransmitted_bits(near, header_bytes) if up else 0.0,
+            resent=tally.resent,
             sender=sender,
             receiver=receiver,
             streams=len(load.socks),
@@ -177,7 +177,7 @@ class Exchange:
             load.drain()
 
     def _until_enough(self, load: tcp.Load, tally: Tally, start: float, idle: float) -> StopReason:
-        settled = estimate.Convergence(max(LEAST_SEARCH_SECONDS, LEAST_SEARCH_ROUND_TRIPS * idle))
+        settled = estimate.Convergence(max(LEAST_SEARCH_SECONDS, LEAST_SEARCH_ROUND_TRIPS * idle), idle)
         most = min(self._grant.seconds, self._run.remaining_seconds() - ANSWER_SECONDS)
         due = start
         for tick in itertools.count(1):
@@ -251,11 +251,6 @@ class Exchange:
         if self._done is None:
             raise ProbeFailed("the responder did not say what it counted")
         return self._done
-
-
-def _retransmitted_bits(totals: tcp.Totals, header_bytes: int) -> float:
-    segment_bytes = header_bytes + totals.bytes_sent / max(1, totals.segments_sent)
-    return 8.0 * totals.segments_retransmitted * segment_bytes
 
 
 def _port_rate(site: Site, interface: str) -> int | None:

@@ -49,7 +49,8 @@ class Received(msgspec.Struct, frozen=True):
 
 class Outcome(msgspec.Struct, frozen=True):
     """Everything one test counted. ``received`` is by the receiver's clock, ``users`` what the line's counter
-    moved beside the test (empty when it cannot be told), ``line_share`` the part of the test that it saw.
+    moved beside the test (empty when it cannot be told), ``line_share`` the part of the test that it saw,
+    ``resent`` what this end sent again.
     """
 
     received: list[Mark]
@@ -59,7 +60,7 @@ class Outcome(msgspec.Struct, frozen=True):
     stop_reason: StopReason
     seconds: float
     header_bytes: int
-    retransmitted_bits: float
+    resent: list[Mark]
     sender: tcp.Totals
     receiver: tcp.Totals
     streams: int

@@ -61,7 +61,8 @@ def _read(wanted: Wanted, cap: int | None, outcome: Outcome, cpu_limit: float) -
     users = max(0.0, estimate.last_two_thirds(outcome.users) or 0.0)
     if wanted.mode == "verify":
         return _read_verify(wanted, outcome, estimate.last_two_thirds(carried) or 0.0, users, cpu_limit)
-    interval = estimate.crucial_interval(estimate.rates(carried))
+    window = estimate.window_seconds(carried, _median(outcome.idle_round_trips) or 0.0)
+    interval = estimate.crucial_interval(estimate.rates(carried, window))
     rate = interval.mean if interval else 0.0
     limited_by = estimate.limit_of(_seen(outcome, rate, cap, cpu_limit))
     sure = _doubt(outcome) <= UNSURE_SHARE * rate
@@ -91,11 +92,11 @@ def _doubt(outcome: Outcome) -> float:
     """How much more the users may have moved, bit/s: what we sent again may have been lost beyond the line,
     as is taken, or before it.
     """
-    if not outcome.users or not outcome.seconds:
+    least = estimate.last_two_thirds(outcome.users)
+    if least is None:
         return 0.0
-    least = outcome.users[-1].bits
-    most = least + outcome.retransmitted_bits
-    return (max(0.0, most) - max(0.0, least)) / outcome.seconds
+    resent = estimate.last_two_thirds(outcome.resent) or 0.0
+    return max(0.0, least + resent) - max(0.0, least)
 
 
 def _seen(outcome: Outcome, rate: float, cap: int | None, cpu_limit: float) -> estimate.Circumstances:

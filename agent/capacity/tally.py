@@ -23,6 +23,7 @@ class Tally:
         self._received = [Received(0.0, 0, 0)]
         self._line_marks = [Mark(0.0, 0.0)]
         self._own_marks = [Mark(0.0, 0.0)]
+        self._resent = [Mark(0.0, 0.0)]
 
     @property
     def bytes(self) -> int:
@@ -35,6 +36,7 @@ class Tally:
 
     def count(self, load: tcp.Load) -> None:
         """Read this end's streams and the line's counter now."""
+        self._read_line()
         before = time.monotonic()
         totals = load.totals()
         now = (before + time.monotonic()) / 2 - self._start
@@ -44,10 +46,21 @@ class Tally:
             own = totals.bytes_received + self._header_bytes * totals.segments_received
         else:
             own = totals.bytes_sent + self._header_bytes * totals.segments_sent
-        mark = self._counter.mark(now) if self._counter else None
+            segment_bytes = self._header_bytes + totals.bytes_sent / max(1, totals.segments_sent)
+            self._resent.append(Mark(now, 8.0 * totals.segments_retransmitted * segment_bytes))
+        self._own_marks.append(Mark(now, 8.0 * own))
+
+    def _read_line(self) -> None:
+        before = time.monotonic()
+        mark = self._counter.mark(before - self._start) if self._counter else None
         if mark is not None:
-            self._line_marks.append(mark)
-            self._own_marks.append(Mark(now, 8.0 * own))
+            late = (time.monotonic() - before) / 2
+            self._line_marks.append(Mark(mark.seconds + late, mark.bits))
+
+    @property
+    def resent(self) -> list[Mark]:
+        """What this end has sent again; nothing where the other end sends."""
+        return list(self._resent)
 
     def received(self) -> list[Mark]:
         """What the receiver got, at the IP layer."""
@@ -55,8 +68,7 @@ class Tally:
 
     def carried(self) -> list[Mark]:
         """What the line carried: the test, and the users' traffic where the line's counter saw the test."""
-        users = self.users()
-        return estimate.carried(self.received(), users) if users else self.received()
+        return estimate.carried(self.received(), self.users())
 
     def line_share(self) -> float | None:
         """The part of what the receiver got that the line's counter saw; above 1 with users beside it."""
@@ -72,6 +84,5 @@ class Tally:
             return []
         line = estimate.straightened(self._line_marks)
         return [
-            Mark(own.seconds, line_mark.bits - own.bits)
-            for line_mark, own in zip(line, self._own_marks, strict=True)
+            Mark(mark.seconds, mark.bits - estimate.bits_at(self._own_marks, mark.seconds)) for mark in line
         ]

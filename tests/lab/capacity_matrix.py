@@ -135,8 +135,9 @@ def reno(lines: Lines, *, only: int, iperf_seconds: int) -> Iterator[Row]:
     del only, iperf_seconds
     setting = Setting(100 * M, 0.040, 0.001)
     line = setting.on(lines)
-    for direction, way in itertools.product(DIRECTIONS, ({"mode": "search"}, verify_at(95 * M))):
-        settings = SHARED_MACHINE | {"congestion_control": "reno", "directions": [direction]} | way
+    modes: list[dict[str, object]] = [{"mode": "search"}, verify_at(95 * M)]
+    for direction, mode in itertools.product(DIRECTIONS, modes):
+        settings = SHARED_MACHINE | {"congestion_control": "reno", "directions": [direction]} | mode
         (point,) = line.measured("ipv4", [settings])
         right = (point.fields["bound"], point.fields["limited_by"]) == ("lower", "loss_under_reno")
         yield Row("reno", f"{setting} {direction}", _said(point, setting.rate), "", right)
@@ -150,7 +151,7 @@ def slow_gateway(lines: Lines, *, only: int, iperf_seconds: int) -> Iterator[Row
     own_limits: dict[str, object] = {"cpu_limit": 0.85, "busy_cpu": 1.0}
     with held_to(0.1) as group:
         for mode in (dict[str, object](mode="search"), verify_at(860 * M)):
-            settings = mode | own_limits | {"directions": ["down"]}
+            settings = {**mode, **own_limits, "directions": ["down"]}
             (point,) = line.measured("ipv4", [settings], group)
             right = point.fields["limited_by"] == "host_cpu" and point.fields["bound"] == "lower"
             yield Row("slow gateway", str(setting), _said(point, setting.rate), "a tenth of a core", right)

@@ -115,11 +115,14 @@ def _handler(office: TicketOffice) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def main(*addresses: str) -> None:
-    """Serve on these addresses; print the URL of the ticket route; end when standard input closes."""
-    with far_end(addresses, verify=Seconds(3.0)) as served:
+def main(address: str, until: str = "stdin") -> None:
+    """Serve on that address; print the URL of the ticket route; end with standard input, or when killed."""
+    with far_end((address,), verify=Seconds(3.0), tickets_per_hour=10_000) as served:
         print(served.url, flush=True)
-        sys.stdin.read()
+        if until == "stdin":
+            sys.stdin.read()
+        else:
+            threading.Event().wait()
 
 
 if __name__ == "__main__":
