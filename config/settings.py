@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from config import plain_yaml
 from config.units import BitsPerSecond, Bytes, Seconds, parse_duration, parse_rate, parse_size
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -36,9 +37,9 @@ def load(path: Path, shape: type[T]) -> T:
 
 
 def parse_yaml(text: str, name: str) -> object:
-    """Parse YAML by the safe loader only. ``name`` stands for the file in the message."""
+    """Parse YAML as plain data only. ``name`` stands for the file in the message."""
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader, made stricter below)
+        return plain_yaml.parse(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" line {mark.line + 1}" if mark else ""
@@ -133,28 +134,3 @@ def _child(node: Any, step: str) -> Any:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice and aliases (the «billion laughs»)."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", event.start_mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | bool):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "keys must be plain text", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
