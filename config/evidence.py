@@ -112,6 +112,8 @@ def evidence_of(point: Point, school: School) -> list[Evidence]:
             return list(_of_capacity(point, school))
         case "ipv6":
             return list(_of_ipv6(point, school))
+        case "access_points":
+            return list(_of_controller(point, school))
         case measurement if measurement == SUMMARY:
             return [_of_readiness(point)]
     return []
@@ -182,6 +184,20 @@ def _of_campus_port(point: Point, school: School) -> Iterator[Evidence]:
     about = _port_role(device, port) if device else None
     if device and about:
         yield from _port_speed(point, f"{device.id}/{port}", about)
+
+
+def _of_controller(point: Point, school: School) -> Iterator[Evidence]:
+    """Access points online of those installed, of a device that the school declares."""
+    online, installed = _integer(point, "online"), _integer(point, "installed")
+    declared = any(device.id == point.tags.get("device") for device in school.devices)
+    if declared and online is not None and installed is not None:
+        yield Evidence(
+            EvidenceKind.OBSERVED,
+            point.tags["device"],
+            moment_of(point),
+            about="campus",
+            observed=AccessPoints(online, installed),
+        )
 
 
 def _port_role(device: Device, port: str) -> Literal["trunk_port", "access_port"] | None:

@@ -1,4 +1,4 @@
-"""Ports of a device from the interfaces MIB, and what moved between two polls (RFC 2863, RFC 3635). Pure."""
+"""Ports of a device by the interfaces MIB, what moved between two polls (RFC 2863, 3635, 4293). Pure."""
 
 from __future__ import annotations
 
@@ -7,16 +7,26 @@ from collections.abc import Mapping
 import msgspec
 
 from agent.network.counters import increase, is_impossible
-from agent.network.peak import LEAST_SPAN_SECONDS
 from agent.snmp.session import Oid, Value
 from config.points import FieldValue
 
+SYS_OBJECT_ID: Oid = (1, 3, 6, 1, 2, 1, 1, 2, 0)
 SYS_UP_TIME: Oid = (1, 3, 6, 1, 2, 1, 1, 3, 0)
+TABLE_LAST_CHANGE: Oid = (1, 3, 6, 1, 2, 1, 31, 1, 5, 0)
+"""ifTableLastChange: sysUpTime when a row came or went."""
 _IF: Oid = (1, 3, 6, 1, 2, 1, 2, 2, 1)
 _IFX: Oid = (1, 3, 6, 1, 2, 1, 31, 1, 1, 1)
-COLUMNS: Mapping[str, Oid] = {
+
+DESCRIPTIONS: Mapping[str, Oid] = {
     "name": (*_IFX, 1),
     "alias": (*_IFX, 18),
+    "kind": (*_IF, 3),
+    "duplex": (1, 3, 6, 1, 2, 1, 10, 7, 2, 1, 19),
+}
+"""Columns that seldom change: read at the first poll, after a change of the table, and now and then."""
+
+READINGS: Mapping[str, Oid] = {
+    "status": (*_IF, 8),
     "high_speed": (*_IFX, 15),
     "discontinuity": (*_IFX, 19),
     "rx_octets": (*_IFX, 6),
@@ -27,19 +37,26 @@ COLUMNS: Mapping[str, Oid] = {
     "tx_unicast": (*_IFX, 11),
     "tx_multicast": (*_IFX, 12),
     "tx_broadcast": (*_IFX, 13),
-    "kind": (*_IF, 3),
-    "status": (*_IF, 8),
-    "rx_octets_32": (*_IF, 10),
-    "tx_octets_32": (*_IF, 16),
     "rx_drops": (*_IF, 13),
     "rx_errors": (*_IF, 14),
     "tx_drops": (*_IF, 19),
     "tx_errors": (*_IF, 20),
 }
+"""Columns of every poll."""
+
+NARROW: Mapping[str, Oid] = {"rx_octets_32": (*_IF, 10), "tx_octets_32": (*_IF, 16)}
+"""Asked only of devices without 64-bit octets."""
+
+IPV6: Mapping[str, Oid] = {"rx_ipv6_octets": (1, 3, 6, 1, 2, 1, 4, 31, 3, 1, 6, 2)}
+"""ipIfStatsHCInOctets of version 2, which is IPv6: In alone, as RFC 4293 lets Out count less."""
+
+COLUMNS: Mapping[str, Oid] = {**DESCRIPTIONS, **READINGS, **NARROW, **IPV6}
 
 ETHERNET = 6
 ETHERNET_FRAMING = 18
 """ifInOctets of an Ethernet port counts header and checksum (RFC 3635 3.2.5): taken off at each packet."""
+DUPLEX = {2: "half", 3: "full"}
+"""dot3StatsDuplexStatus of RFC 3635; 1 is unknown."""
 _MOST_NAME = 64
 _MOST_ALIAS = 128
 
@@ -58,6 +75,8 @@ class PortReading(msgspec.Struct, frozen=True):
     alias: str
     framing_bytes: int
     discontinuity: int
+    duplex: str | None = None
+    ipv6_octets: int | None = None
 
 
 class Poll(msgspec.Struct, frozen=True):
@@ -69,77 +88,100 @@ class Poll(msgspec.Struct, frozen=True):
     ports: dict[str, PortReading]
 
 
+class Step(msgspec.Struct, frozen=True):
+    """What moved on a port between two polls.
+
+    ``counters`` are the fields of the point; ``ip_bytes`` are octets at the IP layer, for each direction
+    whose packets are known. ``seconds`` lie between the starts of the two polls, at most ``longest_seconds``
+    between the two readings of a counter.
+    """
+
+    seconds: float
+    longest_seconds: float
+    counters: dict[str, int]
+    ip_bytes: dict[str, int]
+
+
 def read_ports(table: Mapping[Oid, Mapping[str, Value]]) -> dict[str, PortReading]:
     """Rows of the two interface tables → ports by name; rows without a name or octets are passed over."""
     found = {}
     for index, row in table.items():
-        name = _text(row.get("name"), _MOST_NAME)
+        name = text_of(row.get("name"), _MOST_NAME)
         octets, bits = _octets(row)
         if name and octets:
             found[name] = _port(name, index, row, octets, bits)
     return found
 
 
-def moved(before: Poll | None, after: Poll, name: str) -> dict[str, FieldValue]:
-    """Fields of a port: what it is now, and what moved since the last poll where that is known.
+def state(port: PortReading) -> dict[str, FieldValue]:
+    """Fields that say how a port stands; what the device does not tell is absent."""
+    told: dict[str, FieldValue | None] = {
+        "alias": port.alias or None,
+        "operational": port.operational,
+        "port_bits_per_second": port.speed_bits_per_second,
+        "duplex": port.duplex,
+    }
+    return {key: value for key, value in told.items() if value is not None}
 
-    A restart (sysUpTime fell), a discontinuity, another ifIndex under the name, a 64-bit counter that fell, a
-    32-bit one that may have wrapped twice, and a rate above the link's drop the sample: it counts, no more.
+
+def step(before: Poll | None, after: Poll, name: str) -> Step | None:
+    """What moved since the last poll; None when that is not known, so that the sample is dropped.
+
+    Dropped: the first one, a restart (sysUpTime fell), a discontinuity, another ifIndex under the name, a
+    64-bit counter that fell, a 32-bit one that may have wrapped twice, a rate above the link's.
     """
-    port = after.ports[name]
-    fields: dict[str, FieldValue] = {"alias": port.alias} if port.alias else {}
-    if port.operational is not None:
-        fields["operational"] = port.operational
-    if port.speed_bits_per_second:
-        fields["port_bits_per_second"] = port.speed_bits_per_second
-    rates = _increase(before, after, name)
-    return fields | (rates or {"samples": 0, "samples_dropped": 1})
-
-
-def _increase(before: Poll | None, after: Poll, name: str) -> dict[str, FieldValue] | None:
-    if before is None or _restarted(before, after) or name not in before.ports:
+    if before is None or restarted(before, after) or name not in before.ports:
         return None
     old, new = before.ports[name], after.ports[name]
-    seconds = (after.ended_ns - before.began_ns) / 1e9
-    if not _continues(old, new) or not _cannot_wrap_twice(new, seconds):
+    longest = (after.ended_ns - before.began_ns) / 1e9
+    if longest <= 0 or not _continues(old, new) or not _cannot_wrap_twice(new, longest):
         return None
-    fields: dict[str, FieldValue] = {"window_seconds": (after.began_ns - before.began_ns) / 1e9}
+    counters, ip_bytes = {}, {}
     for direction in ("rx", "tx"):
         octets = increase(old.octets[direction], new.octets[direction], new.octet_bits)
-        if octets is None or is_impossible(8 * octets, seconds, new.speed_bits_per_second):
+        if octets is None or is_impossible(8 * octets, longest, new.speed_bits_per_second):
             return None
-        fields[f"{direction}_bytes"] = octets
-        fields |= _peak(direction, octets, _packets(old, new, direction), new.framing_bytes, seconds)
+        counters[f"{direction}_bytes"] = octets
+        packets = _packets(old, new, direction)
+        if packets is not None:
+            counters[f"{direction}_packets"] = packets
+            ip_bytes[direction] = max(0, octets - new.framing_bytes * packets)
+            counters[f"{direction}_ip_bytes"] = ip_bytes[direction]
+    counters |= _other_counters(old, new)
+    return Step((after.began_ns - before.began_ns) / 1e9, longest, counters, ip_bytes)
+
+
+def restarted(before: Poll, after: Poll) -> bool:
+    """The device began anew: its sysUpTime fell (it wraps after 497 days, which costs one sample)."""
+    if before.up_time_ticks is None or after.up_time_ticks is None:
+        return False
+    return after.up_time_ticks < before.up_time_ticks
+
+
+def text_of(value: Value | None, most: int) -> str:
+    """A device's text, shortened, without what cannot be printed; a backslash may not end it."""
+    if not isinstance(value, bytes):
+        return ""
+    text = value[: 4 * most].decode("utf-8", errors="replace")
+    return "".join(letter for letter in text if letter.isprintable())[:most].strip().rstrip("\\")
+
+
+def _other_counters(old: PortReading, new: PortReading) -> dict[str, int]:
+    counters = {}
     for key, value in new.others.items():
-        step = increase(old.others[key], value, 32) if key in old.others else None
-        fields |= {key: step} if step is not None else {}
-    if any("_peak_" in key for key in fields):
-        fields["peak_seconds"] = seconds
-    return fields | {"samples": 1, "samples_dropped": 0}
-
-
-def _peak(
-    direction: str, octets: int, packets: int | None, framing: int, seconds: float
-) -> dict[str, FieldValue]:
-    """The mean since the last poll is a peak over that time, where packets tell the IP layer."""
-    if packets is None:
-        return {}
-    fields: dict[str, FieldValue] = {f"{direction}_packets": packets}
-    if seconds >= LEAST_SPAN_SECONDS:
-        ip_bytes = max(0, octets - framing * packets)
-        fields[f"{direction}_peak_bits_per_second"] = int(8 * ip_bytes / seconds)
-    return fields
+        moved = increase(old.others[key], value, 32) if key in old.others else None
+        if moved is not None:
+            counters[key] = moved
+    if old.ipv6_octets is not None and new.ipv6_octets is not None:
+        moved = increase(old.ipv6_octets, new.ipv6_octets)
+        if moved is not None:
+            counters["rx_ipv6_bytes"] = moved
+    return counters
 
 
 def _packets(old: PortReading, new: PortReading, direction: str) -> int | None:
     before, after = old.packets[direction], new.packets[direction]
     return None if before is None or after is None else increase(before, after)
-
-
-def _restarted(before: Poll, after: Poll) -> bool:
-    if before.up_time_ticks is None or after.up_time_ticks is None:
-        return False
-    return after.up_time_ticks < before.up_time_ticks
 
 
 def _continues(old: PortReading, new: PortReading) -> bool:
@@ -155,14 +197,12 @@ def _cannot_wrap_twice(port: PortReading, seconds: float) -> bool:
 
 
 def _port(name: str, index: Oid, row: Mapping[str, Value], octets: dict[str, int], bits: int) -> PortReading:
-    speed = row.get("high_speed")
-    status = row.get("status")
+    speed, status = _number(row, "high_speed"), _number(row, "status")
     others = {
         key: value
         for key in ("rx_errors", "tx_errors", "rx_drops", "tx_drops")
-        if isinstance(value := row.get(key), int)
+        if (value := _number(row, key)) is not None
     }
-    discontinuity = row.get("discontinuity")
     return PortReading(
         name=name,
         index=index,
@@ -170,31 +210,30 @@ def _port(name: str, index: Oid, row: Mapping[str, Value], octets: dict[str, int
         octet_bits=bits,
         packets={direction: _packet_count(row, direction) for direction in ("rx", "tx")},
         others=others,
-        speed_bits_per_second=speed * 10**6 if isinstance(speed, int) and speed > 0 else None,
-        operational=status == 1 if isinstance(status, int) else None,
-        alias=_text(row.get("alias"), _MOST_ALIAS),
+        speed_bits_per_second=speed * 10**6 if speed is not None and speed > 0 else None,
+        operational=None if status is None else status == 1,
+        alias=text_of(row.get("alias"), _MOST_ALIAS),
         framing_bytes=ETHERNET_FRAMING if row.get("kind") == ETHERNET else 0,
-        discontinuity=discontinuity if isinstance(discontinuity, int) else 0,
+        discontinuity=_number(row, "discontinuity") or 0,
+        duplex=DUPLEX.get(_number(row, "duplex") or 0),
+        ipv6_octets=_number(row, "rx_ipv6_octets"),
     )
+
+
+def _number(row: Mapping[str, Value], key: str) -> int | None:
+    value = row.get(key)
+    return value if isinstance(value, int) else None
 
 
 def _octets(row: Mapping[str, Value]) -> tuple[dict[str, int], int]:
     for suffix, bits in (("", 64), ("_32", 32)):
-        rx, tx = row.get(f"rx_octets{suffix}"), row.get(f"tx_octets{suffix}")
-        if isinstance(rx, int) and isinstance(tx, int):
+        rx, tx = _number(row, f"rx_octets{suffix}"), _number(row, f"tx_octets{suffix}")
+        if rx is not None and tx is not None:
             return {"rx": rx, "tx": tx}, bits
     return {}, 64
 
 
 def _packet_count(row: Mapping[str, Value], direction: str) -> int | None:
-    counts = [row.get(f"{direction}_{kind}") for kind in ("unicast", "multicast", "broadcast")]
-    known = [count for count in counts if isinstance(count, int)]
+    counts = [_number(row, f"{direction}_{kind}") for kind in ("unicast", "multicast", "broadcast")]
+    known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
-
-
-def _text(value: Value | None, most: int) -> str:
-    """A device's text, shortened, without what cannot be printed; a backslash may not end it."""
-    if not isinstance(value, bytes):
-        return ""
-    text = value[: 4 * most].decode("utf-8", errors="replace")
-    return "".join(letter for letter in text if letter.isprintable())[:most].strip().rstrip("\\")

@@ -1,25 +1,27 @@
-"""SNMP requests of one poll, behind a small interface. Only this file knows pysnmp."""
+"""Devices asked by SNMP: how one is reached, and the walks that a poll is made of.
+
+How octets travel is another file's: ``v2c`` and ``v3``. One request is in flight a device.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-from agent.probe import ProbeFailed
+from agent.snmp.ber import NO_SUCH_NAME, TOO_BIG, Oid, Pairs, Value
 
-Oid: TypeAlias = tuple[int, ...]
-Value: TypeAlias = int | bytes
+__all__ = ["Access", "Asker", "Columns", "Failed", "Oid", "Session", "Value", "read_secret", "rows"]
+
 Columns: TypeAlias = dict[Oid, dict[Oid, Value]]
 """Column → index of the row → its value."""
 
 MOST_SECRET_BYTES = 1024
-REPETITIONS = 10
+PAIRS_ASKED = 100
+"""Values asked for at once: about 2 kB of an answer, which devices cut where they cannot send so much."""
 
 
 class Failed(Exception):
@@ -34,28 +36,26 @@ class Access(msgspec.Struct, frozen=True):
     version: Literal["2c", "3"]
     timeout_seconds: float
     retries: int
-    community_file: str | None = None
+    community_file: Path | None = None
     user: str | None = None
     auth: str = "sha"
-    auth_file: str | None = None
+    auth_file: Path | None = None
     priv: str = "aes"
-    priv_file: str | None = None
+    priv_file: Path | None = None
 
 
-_AUTH = {
-    "md5": "USM_AUTH_HMAC96_MD5",
-    "sha": "USM_AUTH_HMAC96_SHA",
-    "sha224": "USM_AUTH_HMAC128_SHA224",
-    "sha256": "USM_AUTH_HMAC192_SHA256",
-    "sha384": "USM_AUTH_HMAC256_SHA384",
-    "sha512": "USM_AUTH_HMAC384_SHA512",
-}
-_PRIV = {"des": "USM_PRIV_CBC56_DES", "aes": "USM_PRIV_CFB128_AES", "aes256": "USM_PRIV_CFB256_AES"}
+class Asker(Protocol):
+    """One device by one version of the protocol."""
+
+    async def ask(self, oids: Sequence[Oid], repetitions: int | None) -> tuple[int, Pairs]:
+        """Error status and pairs of a GET, or of a GETBULK when ``repetitions`` is given. Raises Failed."""
+        ...
 
 
-def read_secret(file: str | None) -> str:
+def read_secret(path: Path | None) -> str:
     """The one line of a secret's file. Raises Failed where others may read it, or it is empty."""
-    path = Path(file or "")
+    if path is None:
+        raise Failed("a file with the secret is not named")
     try:
         status = path.stat()
         if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -67,97 +67,47 @@ def read_secret(file: str | None) -> str:
         raise Failed(f"{path}: cannot be read: {type(error).__name__}") from None
 
 
-class Engine:
-    """One poll's SNMP engine, shared by its devices; used as a context manager inside a running loop."""
-
-    def __enter__(self) -> Engine:
-        try:
-            from pysnmp.hlapi.v3arch import asyncio as library  # noqa: PLC0415
-        except ImportError as error:
-            raise ProbeFailed(f"SNMP needs pysnmp: {error}") from None
-        self.library: Any = library
-        self.engine: Any = library.SnmpEngine()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.engine.close_dispatcher()
-
-    async def open(self, access: Access) -> Session:
-        """A session with one device; its name is looked up. Raises Failed."""
-        target = self.library.UdpTransportTarget
-        if _is_ipv6(access.host):
-            target = self.library.Udp6TransportTarget
-        credentials = self._credentials(access)
-        try:
-            transport = await target.create(
-                (access.host, access.port), timeout=access.timeout_seconds, retries=access.retries
-            )
-        except Exception as error:  # noqa: BLE001
-            raise Failed(f"{access.host} cannot be looked up: {type(error).__name__}") from None
-        return Session(self, transport, credentials)
-
-    def _credentials(self, access: Access) -> Any:
-        if access.version == "2c":
-            return self.library.CommunityData(read_secret(access.community_file), mpModel=1)
-        keys: dict[str, Any] = {}
-        if access.auth_file is not None:
-            keys |= {
-                "authKey": read_secret(access.auth_file),
-                "authProtocol": getattr(self.library, _AUTH[access.auth]),
-            }
-        if access.priv_file is not None:
-            keys |= {
-                "privKey": read_secret(access.priv_file),
-                "privProtocol": getattr(self.library, _PRIV[access.priv]),
-            }
-        return self.library.UsmUserData(access.user, **keys)
-
-
 class Session:
-    """One device, one request in flight."""
+    """One device's values and columns."""
 
-    def __init__(self, engine: Engine, transport: Any, credentials: Any) -> None:
-        self._engine = engine
-        self._transport = transport
-        self._credentials = credentials
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._pairs_asked = PAIRS_ASKED
 
-    async def get(self, oid: Oid) -> Value | None:
-        """One value; None where the device does not have it. Raises Failed."""
-        pairs = await self._ask(self._engine.library.get_cmd, [oid])
-        return pairs[0][1] if pairs else None
+    async def get(self, oids: Sequence[Oid]) -> dict[Oid, Value]:
+        """The values that the device has of those asked for. Raises Failed."""
+        status, pairs = await self._asker.ask(oids, None)
+        if status not in (0, NO_SUCH_NAME):
+            raise Failed(f"refused with error status {status}")
+        wanted = set(oids)
+        return {oid: value for oid, value in pairs if value is not None and oid in wanted}
 
     async def columns(self, wanted: Sequence[Oid], most_rows: int) -> Columns:
         """Whole columns by GETBULK, side by side. Raises Failed.
 
-        A column ends where its answers leave it or do not grow, at the latest after ``most_rows``.
+        A column ends where its answers leave it or do not grow, at the latest after ``most_rows``. A device
+        that finds an answer too big is asked for less.
         """
         walks = [_Walk(column, most_rows) for column in wanted]
         while going := [walk for walk in walks if not walk.ended]:
-            pairs = await self._ask(self._engine.library.bulk_cmd, [walk.last for walk in going], REPETITIONS)
+            going = going[: self._pairs_asked]
+            pairs = await self._bulk([walk.last for walk in going])
             if not pairs:
                 break
             for place, (oid, value) in enumerate(pairs):
                 going[place % len(going)].take(oid, value)
         return {walk.column: walk.found for walk in walks}
 
-    async def _ask(
-        self, command: Any, oids: Sequence[Oid], repetitions: int | None = None
-    ) -> list[tuple[Oid, Value | None]]:
-        library = self._engine.library
-        objects = [library.ObjectType(library.ObjectIdentity(oid)) for oid in oids]
-        bulk = () if repetitions is None else (0, repetitions)
-        try:
-            failure, status, _, pairs = await command(
-                self._engine.engine, self._credentials, self._transport, library.ContextData(),
-                *bulk, *objects, lookupMib=False,
-            )  # fmt: skip
-        except Exception as error:  # noqa: BLE001
-            raise Failed(f"the answer cannot be read: {type(error).__name__}") from None
-        if failure or int(status):
-            raise Failed(str(failure or f"refused with error status {int(status)}")[:200])
-        return [(tuple(oid), _value(value)) for oid, value in pairs]
+    async def _bulk(self, after: Sequence[Oid]) -> Pairs:
+        while True:
+            status, pairs = await self._asker.ask(after, max(1, self._pairs_asked // len(after)))
+            if status == 0:
+                return pairs
+            if status == NO_SUCH_NAME:
+                return []
+            if status != TOO_BIG or self._pairs_asked <= len(after):
+                raise Failed(f"refused with error status {status}")
+            self._pairs_asked = max(len(after), self._pairs_asked // 2)
 
 
 class _Walk:
@@ -179,23 +129,6 @@ class _Walk:
             return
         self.found[oid[size:]] = value
         self.last = oid
-
-
-def _value(value: Any) -> Value | None:
-    """A pysnmp value as an integer or octets; None for «no such object» and the end of the view."""
-    if hasattr(value, "asOctets"):
-        return bytes(value.asOctets())
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).version == 6
-    except ValueError:
-        return False
 
 
 def rows(columns: Columns, names: Mapping[str, Oid]) -> dict[Oid, dict[str, Value]]:

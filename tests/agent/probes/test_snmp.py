@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent.probe import NoData, ProbeFailed, Run, Site
+from agent.probe import NoData, Probe, ProbeFailed, Run, Site
 from agent.probes import snmp
-from agent.probes.snmp import Device, PortRole, Settings, Snmp
+from agent.probes.snmp import Device, PortRole, Settings
 from config.clock import SystemClock
 from config.measurements import check
 from config.points import Point
@@ -23,6 +24,7 @@ from config.school import School
 from config.settings import SettingsError, convert
 from config.units import Seconds
 
+SITE = Site(school=School(id="s"))
 USERS = 'createUser tester SHA "an-auth-pass" AES "a-privacy-pass"\nrouser tester priv\n'
 
 
@@ -59,16 +61,19 @@ def snmpd(tmp_path: Path) -> Iterator[int]:
             process.wait(10)
 
 
-def measure(probe: Snmp) -> dict[str, Point]:
+def measure(probe: Probe) -> dict[str, Point]:
     run = Run(clock=SystemClock(), stop=threading.Event(), deadline_seconds=30, window_seconds=60)
-    points = probe.measure(run)
+    points = list(probe.measure(run))
     for point in points:
         check(point)
-    return {point.tags["interface"]: point for point in points}
+    return {point.tags.get("interface", ""): point for point in points}
 
 
-def quick(*devices: Device) -> Snmp:
-    return Snmp(Settings(devices=devices, timeout=Seconds(0.5), retries=0, device_deadline=Seconds(5)))
+def quick(*devices: Device, site: Site = SITE, **others: Any) -> Probe:
+    settings = Settings(
+        devices=devices, timeout=Seconds(0.5), retries=0, device_deadline=Seconds(5), **others
+    )  # fmt: skip
+    return snmp.build(settings, site)
 
 
 @pytest.mark.needs("snmpd")

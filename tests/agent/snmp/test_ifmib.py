@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.snmp.ifmib import Poll, moved, read_ports
+from agent.snmp.ifmib import Poll, read_ports, state, step
 from agent.snmp.session import Value, _Walk
 
 SECOND = 10**9
@@ -16,9 +16,11 @@ ROW: dict[str, Value] = {
     "discontinuity": 0, "kind": 6, "status": 1,
     "rx_octets": 10**9, "tx_octets": 10**9, "rx_unicast": 10**6, "rx_multicast": 0, "rx_broadcast": 0,
     "tx_unicast": 10**6, "tx_multicast": 0, "tx_broadcast": 0, "rx_errors": 1, "tx_errors": 0, "rx_drops": 0,
-    "tx_drops": 0,
+    "tx_drops": 0, "duplex": 3, "rx_ipv6_octets": 10**8,
 }  # fmt: skip
-LATER: dict[str, Value] = {"rx_octets": 10**9 + 60_000_000, "rx_unicast": 10**6 + 60_000}
+LATER: dict[str, Value] = {
+    "rx_octets": 10**9 + 60_000_000, "rx_unicast": 10**6 + 60_000, "rx_ipv6_octets": 10**8 + 20_000_000,
+}  # fmt: skip
 
 
 def poll(at_s: float, row: dict[str, Value], ticks: int | None = 100) -> Poll:
@@ -29,14 +31,19 @@ def without(*names: str) -> dict[str, Value]:
     return {key: value for key, value in ROW.items() if key not in names}
 
 
-def test_a_minute_is_a_peak_over_a_minute_at_the_ip_layer() -> None:
-    fields = moved(poll(0, ROW), poll(60, ROW | LATER, 6100), "Gi0/1")
-    assert fields["rx_bytes"] == 60_000_000
-    assert fields["rx_packets"] == 60_000
-    assert fields["rx_peak_bits_per_second"] == 8 * (60_000_000 - 18 * 60_000) // 60
-    assert (fields["peak_seconds"], fields["samples"], fields["samples_dropped"]) == (60.0, 1, 0)
-    assert (fields["operational"], fields["port_bits_per_second"], fields["alias"]) == (True, 10**9, "uplink")
-    assert fields["rx_errors"] == 0
+def test_a_minute_is_what_moved_and_octets_at_the_ip_layer() -> None:
+    before, after = poll(0, ROW), poll(60, ROW | LATER, 6100)
+    moved = step(before, after, "Gi0/1")
+    assert moved is not None
+    assert (moved.seconds, moved.longest_seconds) == (60.0, 60.0)
+    assert moved.counters["rx_bytes"] == 60_000_000
+    assert moved.counters["rx_packets"] == 60_000
+    assert moved.counters["rx_ip_bytes"] == moved.ip_bytes["rx"] == 60_000_000 - 18 * 60_000
+    assert moved.counters["rx_errors"] == 0
+    assert moved.counters["rx_ipv6_bytes"] == 20_000_000
+    assert state(after.ports["Gi0/1"]) == {
+        "operational": True, "port_bits_per_second": 10**9, "alias": "uplink", "duplex": "full",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -48,15 +55,17 @@ def test_a_minute_is_a_peak_over_a_minute_at_the_ip_layer() -> None:
         ({"rx_octets": 10**9 + 10**10}, 6100),  # 1.3 Gbit/s on a 1 Gbit/s port
     ],
 )
-def test_a_dropped_sample_is_counted_and_says_no_more(change: dict[str, Value], ticks: int) -> None:
-    fields = moved(poll(0, ROW), poll(60, ROW | change, ticks), "Gi0/1")
-    assert (fields["samples"], fields["samples_dropped"]) == (0, 1)
-    assert not {"rx_bytes", "rx_peak_bits_per_second", "window_seconds"} & set(fields)
-    assert fields["port_bits_per_second"] == 10**9
+def test_a_sample_that_is_not_known_is_dropped(change: dict[str, Value], ticks: int) -> None:
+    assert step(poll(0, ROW), poll(60, ROW | change, ticks), "Gi0/1") is None
+
+
+def test_another_index_under_the_name_is_another_port() -> None:
+    after = Poll(60 * SECOND, 60 * SECOND, 6100, read_ports({(2,): ROW | LATER}))
+    assert step(poll(0, ROW), after, "Gi0/1") is None
 
 
 def test_the_first_poll_gives_no_rate() -> None:
-    assert moved(None, poll(0, ROW), "Gi0/1")["samples_dropped"] == 1
+    assert step(None, poll(0, ROW), "Gi0/1") is None
 
 
 @pytest.mark.parametrize(
@@ -66,22 +75,22 @@ def test_a_32_bit_counter_wraps_once_or_is_not_believed(megabits: int, expected:
     narrow: dict[str, Value] = without("rx_octets", "tx_octets") | {"high_speed": megabits, "tx_octets_32": 0}
     before: dict[str, Value] = {**narrow, "rx_octets_32": 2**32 - 500}
     after: dict[str, Value] = {**narrow, "rx_octets_32": 500}
-    assert moved(poll(0, before), poll(60, after), "Gi0/1").get("rx_bytes") == expected
+    moved = step(poll(0, before), poll(60, after), "Gi0/1")
+    assert (moved.counters["rx_bytes"] if moved else None) == expected
 
 
-def test_without_packet_counters_there_is_no_peak() -> None:
+def test_without_packet_counters_the_ip_layer_is_not_known() -> None:
     row = without("rx_unicast")
-    fields = moved(poll(0, row), poll(60, row | {"rx_octets": 2 * 10**9}), "Gi0/1")
-    assert fields["rx_bytes"] == 10**9
-    assert "rx_peak_bits_per_second" not in fields
-
-
-def test_less_than_10_s_is_no_peak() -> None:
-    assert "rx_peak_bits_per_second" not in moved(poll(0, ROW), poll(9, ROW | LATER), "Gi0/1")
+    moved = step(poll(0, row), poll(60, row | {"rx_octets": 2 * 10**9}), "Gi0/1")
+    assert moved is not None
+    assert moved.counters["rx_bytes"] == 10**9
+    assert "rx" not in moved.ip_bytes
 
 
 def test_an_error_counter_that_a_device_gains_is_not_zero() -> None:
-    assert "rx_errors" not in moved(poll(0, without("rx_errors")), poll(60, ROW), "Gi0/1")
+    moved = step(poll(0, without("rx_errors", "rx_ipv6_octets")), poll(60, ROW), "Gi0/1")
+    assert moved is not None
+    assert not {"rx_errors", "rx_ipv6_bytes"} & set(moved.counters)
 
 
 @pytest.mark.parametrize("row", [{}, {"name": b""}, {"name": 7}, {"name": b"x", "rx_octets": b"y"}])
