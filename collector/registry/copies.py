@@ -43,7 +43,7 @@ class Copy(Generic[T]):
 
     def get(self) -> Mapping[str, T]:
         """The copy, as old as ``refresh_seconds`` at most; never changes once given."""
-        if time.monotonic() >= self._due:
+        if self._is_unread or time.monotonic() >= self._due:
             self._refresh()
         return self._content
 
@@ -51,10 +51,15 @@ class Copy(Generic[T]):
         """Ask for changes at the next look: this process made one."""
         self._due = float("-inf")
 
+    @property
+    def _is_unread(self) -> bool:
+        """True until the first reading is whole: who asks meanwhile waits for it."""
+        return self._number < 0
+
     def _refresh(self) -> None:
         with self._lock:
             asked_at = time.monotonic()
-            if asked_at < self._due:
+            if asked_at < self._due and not self._is_unread:
                 return
             self._due = asked_at + self._refresh_seconds
             try:
