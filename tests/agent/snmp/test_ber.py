@@ -34,7 +34,7 @@ def test_a_request_is_read_as_it_was_meant(
 @given(ARCS, NUMBERS)
 def test_a_library_reads_our_requests_and_writes_what_we_read(oid: tuple[int, ...], number: int) -> None:
     """pysnmp is the oracle of both."""
-    from pyasn1.codec.ber import decoder, encoder  # noqa: PLC0415
+    from pyasn1.codec.ber import decoder, encoder  # type: ignore[import-untyped]  # noqa: PLC0415
     from pysnmp.proto import api  # noqa: PLC0415
 
     library = api.PROTOCOL_MODULES[api.SNMP_VERSION_2C]

@@ -235,7 +235,7 @@ def ruijie(online: int, offline: int) -> Table:
         (system(1) | huawei([8])| {(1, 3, 6, 1, 2, 1, 1, 2, 0): (0x06, (1, 3, 6, 1, 4, 1, 9))}, None, None),
     ],
 )  # fmt: skip
-def test_access_points_of_each_vendor(
+def test_access_points_of_each_vendor(  # noqa: PLR0917
     tmp_path: Path, community: str, devices: Start, table: Table, declared: int | None, expected: object
 ) -> None:
     port = devices(Device(table).answer)
@@ -300,7 +300,7 @@ def endless(data: bytes) -> list[bytes]:
 def circling(data: bytes) -> list[bytes]:
     """Every row is the one asked for."""
     request = Request(data)
-    pairs = Device({oid: (INTEGER, 1) for oid in request.oids})
+    pairs = Device(dict.fromkeys(request.oids, (INTEGER, 1)))
     return pairs.answer(bytes(data).replace(b"\xa5", b"\xa0", 1))
 
 
@@ -346,8 +346,11 @@ def test_answers_with_changed_octets_never_break_the_probe(
         return [bytes(changed)]
 
     settings = Settings(
-        devices=(settings_of(devices(answer), community),), timeout=Seconds(0.1), retries=1, device_deadline=Seconds(1)
-    )  # fmt: skip
+        devices=(settings_of(devices(answer), community),),
+        timeout=Seconds(0.1),
+        retries=1,
+        device_deadline=Seconds(1),
+    )
     minutes = Minutes(snmp.build(settings, Site(school=School(id="s"), settings_directory=tmp_path)))
     for _ in range(25):
         try:
