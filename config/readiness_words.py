@@ -100,6 +100,20 @@ FINDINGS: dict[str, str] = {
     "resolved": message("{resolver} answers AAAA of {name}: {address}."),
     "no_aaaa": message("{resolver} answers over IPv6, but has no AAAA of {name} ({rcode})."),
     "resolver_silent": message("{resolver} does not answer over IPv6."),
+    "path_mtu": message(
+        "Packet Too Big comes through: path MTU {mtu}, an exchange of {bytes} bytes completes."
+    ),
+    "too_big_lost": message(
+        "Packet Too Big does not come through: large packets vanish on narrower paths; RFC 4890 4.3.1."
+    ),
+    "exchange_lost": message("Packet Too Big comes through, but {bytes} bytes in fragments do not complete."),
+    "icmpv6_passes": message("Echo both ways and {errors} kinds of errors pass."),
+    "errors_lost": message("ICMPv6 errors that do not come through (type/code): {errors}; RFC 4890 4.3.1."),
+    "echo_in_lost": message("Echo requests from outside get no reply; RFC 4890 4.3.1."),
+    "inbound_open": message("{address} port {port} was reached from outside unasked: the LAN is open."),
+    "inbound_closed": message("An unasked connection to {address} stays out, while ICMPv6 errors pass."),
+    "inbound_all_dropped": message("Unasked connections stay out, but ICMPv6 errors do as well."),
+    "far_end_silent": message("The responder did not say what came of its try."),
     "echo_only": message("Echo passes; errors towards here are known only with a responder."),
     "echo_lost": message(
         "No echo reply from {targets}, though TCP reaches them: ICMPv6 is dropped; RFC 4890."

@@ -14,6 +14,7 @@ import msgspec
 
 from agent.ipv6 import dns, echo, lan, reach, use, wan
 from agent.ipv6.advertisement import Advertisement
+from agent.ipv6.far_end import FarEnd, Unavailable, granted
 from agent.ipv6.fetch import Bounds
 from agent.ipv6.links import lan_interfaces
 from agent.ipv6.platforms import Platform, SiteReport, look_at, sum_up
@@ -81,8 +82,8 @@ class Checklist:
             self._beyond(found, run)
         self._use(found)
         found[12] = unknown(12, "not_listening")
-        found.setdefault(9, unknown(9, "needs_responder"))
-        found.setdefault(13, unknown(13, "needs_responder" if self._in_lan else "needs_lan_agent"))
+        if not self._in_lan:
+            found[13] = unknown(13, "needs_lan_agent")
         return settle(found.values())
 
     @property
@@ -184,9 +185,24 @@ class Checklist:
             options.timeout_seconds * echo.TRIES,
         )
         found[11] = reach.parity(tried)
+        self._with_far_end(found)
         if found[8].result is not Result.FAIL and not run.stopped:
             self.sites = look_at(options.platforms, options.bounds, resolvers)
             found[14] = sum_up(self.sites)
+
+    def _with_far_end(self, found: dict[int, Finding]) -> None:
+        """Checks 9, 10 and 13, where the collector has a far end for them."""
+        try:
+            far = FarEnd(granted(self._site), self._options.timeout_seconds)
+            found[9] = far.path_mtu()
+            if found[10].result is not Result.FAIL:
+                found[10] = far.icmpv6()
+            if self._in_lan:
+                found[13] = far.inbound(found[10])
+        except (Unavailable, OSError) as error:
+            log.info("no far end for ICMPv6 checks error=%s", error)
+            for number in (9, 13):
+                found.setdefault(number, unknown(number, "needs_responder"))
 
     def _tried(self) -> tuple[list[Tried], Mapping[str, Mapping[Family, str]]]:
         options = self._options

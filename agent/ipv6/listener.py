@@ -39,6 +39,7 @@ class _Known(msgspec.Struct):
     advertisement: Advertisement | None = None
     told: tuple[object, ...] | None = None
     told_seconds: float = 0.0
+    heard_seconds: float = 0.0
     heard: int = 0
     malformed: int = 0
 
@@ -53,17 +54,20 @@ class Listener:
         self._expected = expected
         self._known: dict[Sender, _Known] = {}
 
-    def take(self, interface: str, mac: str, packet: bytes) -> None:
+    def take(self, interface: str, mac: str, packet: bytes, now_seconds: float) -> None:
         """One packet that the filter let through."""
         try:
             advertisement = parse(packet)
         except Malformed:
-            self._of(Sender(interface, mac)).malformed += 1
+            known = self._of(Sender(interface, mac))
+            known.malformed += 1
+            known.heard_seconds = now_seconds
             return
         if advertisement is None:
             return
         known = self._of(Sender(interface, mac))
         known.heard += 1
+        known.heard_seconds = now_seconds
         known.advertisement = advertisement
         known.expected = self._expected(Sender(interface, mac), advertisement)
 
@@ -89,7 +93,7 @@ class Listener:
         silent = [
             sender
             for sender, known in self._known.items()
-            if not known.heard and not known.malformed and now_seconds - known.told_seconds > after_seconds
+            if now_seconds - known.heard_seconds > after_seconds
         ]
         for sender in silent:
             del self._known[sender]

@@ -136,18 +136,19 @@ class RouterAdvertisements:
         while not run.stopped and (left := (end_ns - run.clock.monotonic_ns()) / 1e9) > 0:
             ready = select.select(list(self._captures.values()), [], [], min(left, TURN_SECONDS))[0]
             names = [name for name, capture in self._captures.items() if capture in ready]
-            if any([self._drain(name) for name in names]):
+            more = [self._drain(name, run) for name in names]
+            if any(more):
                 run.wait(TURN_SECONDS)
 
-    def _drain(self, name: str) -> bool:
+    def _drain(self, name: str, run: Run) -> bool:
         """Take what waits, at most a burst of it. True when there was more."""
-        capture = self._captures[name]
+        capture, now = self._captures[name], run.clock.monotonic_ns() / 1e9
         try:
             for _ in range(BURST):
                 heard = capture.receive()
                 if heard is None:
                     return False
-                self._listener.take(name, heard.mac, heard.packet)
+                self._listener.take(name, heard.mac, heard.packet, now)
             self._listener.count_dropped(name, capture.dropped())
         except OSError as error:
             log.warning("interface cannot be heard interface=%s error=%s", name, error)

@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from config.units import BitsPerSecond, Bytes, Seconds
+
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class SlotSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When schools are tested, and how much that may take."""
+
+    county_line: BitsPerSecond | None = None
+    """Rate of the line that the responder stands at; absent: ``at_once`` bounds its tests instead."""
+    share: Share = 0.5
+    """The part of that line which all tests together may take."""
+    at_once: Count = 1
+    """Tests at one time where ``county_line`` is absent."""
+    bytes_per_month: Bytes = Bytes(20 * 10**9)
+    """Of one school's tests, in a calendar month."""
+    in_lessons: bool = False
+    """true: schools are tested in lessons too."""
+    ahead_school_days: Count = 3
+    """How many school days before its evidence expires a school is tested again."""
+    tries_per_day: Count = 3
+    """How often a test that gave nothing is granted on one day."""
+    retry: Seconds = Seconds(1800)
+    """Pause after a test that gave nothing."""
+    poll: Seconds = Seconds(120)
+    """How soon an agent that gets no test is asked to come again, at the latest."""
 
 
 class ResponderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +60,7 @@ class ResponderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """A search ends after that at the latest."""
     verify: Seconds = Seconds(4)
     """How long a verify run lasts."""
-    ticket_valid: Seconds = Seconds(60)
+    ticket_valid: Seconds = Seconds(15)
     """How long a ticket may wait for its test."""
     tickets_per_hour: int = 60
     """For each agent."""
@@ -40,6 +68,13 @@ class ResponderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """A connection that has not shown a ticket by then is closed."""
     max_pending: int = 256
     """Connections that have not shown a ticket yet."""
+    slots: SlotSettings = SlotSettings()
+    icmpv6: bool = False
+    """Serve the IPv6 checks 9, 10 and 13 by a process of its own, which needs CAP_NET_RAW."""
+    icmpv6_port: int = 8081
+    """UDP port of that process; 0 lets the system choose one."""
+    icmpv6_host: str = ""
+    """IPv6 address or name of it for agents; empty: that of ``host``."""
 
 
 def sent(settings: ResponderSettings) -> bytes:
