@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -185,14 +185,17 @@ def shipped_plans() -> dict[str, Plan]:
     return {plan.id: plan for plan in plans}
 
 
-def problems_of(plan: Plan) -> Iterator[str]:
-    """What the types cannot say, one line each, the first key of the file first."""
+def problems_of(plan: Plan, numbers: Sequence[int] | None = None) -> Iterator[str]:
+    """What the types cannot say, one line each, the first key of the file first.
+
+    ``numbers`` are the targets' places in the file, where not all of them are in ``plan``.
+    """
     if plan.ends < plan.starts:
         yield f"key ends: {plan.ends} is before starts, {plan.starts}; allowed: that day or later"
     for target_id, times in Counter(target.id for target in plan.targets).items():
         if times > 1:
             yield f"key targets: id {target_id} is given {times} times; allowed: once"
-    for number, target in enumerate(plan.targets):
+    for number, target in zip(numbers or range(len(plan.targets)), plan.targets, strict=True):
         yield from (f"key targets[{number}].{problem}" for problem in _target_problems(plan, target))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 import yaml
@@ -58,6 +60,52 @@ def convert(value: object, shape: type[T], name: str, *, below: str = "") -> T:
         return msgspec.convert(value, shape, dec_hook=_decode_unit)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{name}: {_with_key_first(str(error), shape, below)}") from None
+
+
+def faults_of(value: object, shape: Any, name: str, *, below: str = "") -> list[str]:
+    """Everything that keeps parsed YAML from being ``shape``, one line each as ``convert`` would say it."""
+    try:
+        convert(value, shape, name, below=below)
+    except SettingsError as error:
+        return list(_faults_within(value, _plain_shape(shape), name, below)) or [str(error)]
+    return []
+
+
+def _faults_within(value: object, shape: Any, name: str, below: str) -> Iterator[str]:
+    inner = get_args(shape)
+    if isinstance(value, dict) and hasattr(shape, "__struct_fields__"):
+        yield from _faults_of_fields(value, shape, name, below)
+    elif isinstance(value, dict) and get_origin(shape) is dict:
+        for key, item in value.items():
+            yield from faults_of(item, inner[1], name, below=f"{below}.{key}".removeprefix("."))
+    elif isinstance(value, list) and get_origin(shape) in (tuple, list):
+        for number, item in enumerate(value):
+            yield from faults_of(item, inner[0], name, below=f"{below}[{number}]")
+
+
+def _faults_of_fields(value: dict[Any, object], shape: Any, name: str, below: str) -> Iterator[str]:
+    fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
+    for key in value:
+        if key not in fields:
+            allowed = ", ".join(sorted(fields))
+            yield f"{name}: key {below}.{key}: is unknown; allowed here: {allowed}".replace(
+                "key .", "key ", 1
+            )
+    for key, field in fields.items():
+        path = f"{below}.{key}".removeprefix(".")
+        if key in value:
+            yield from faults_of(value[key], field.type, name, below=path)
+        elif field.required:
+            yield f"{name}: key {path}: is missing and has no default"
+
+
+def _plain_shape(shape: Any) -> Any:
+    """What «Annotated[X, …]» and «X | None» speak of: X."""
+    if get_origin(shape) is Annotated:
+        return _plain_shape(get_args(shape)[0])
+    members = [each for each in get_args(shape) if each is not type(None)]
+    is_optional = get_origin(shape) in (Union, UnionType) and len(members) == 1
+    return _plain_shape(members[0]) if is_optional else shape
 
 
 def _text_of(path: Path) -> str:

@@ -11,7 +11,7 @@ import click
 from collector.registry.sheets import SheetError, read_bytes, text_of
 from config.cli import fail
 from config.plan import Plan, Target, problems_of
-from config.settings import SettingsError, convert, parse_yaml
+from config.settings import SettingsError, convert, faults_of, parse_yaml
 
 
 @click.group("plans", help="Check the plan of a county.")
@@ -36,24 +36,21 @@ def check(file: Path) -> None:
 
 
 def _faults(content: Any, name: str) -> Iterator[str]:
-    whole, error = _converted(content, Plan, name)
-    if whole is not None:
-        yield from (f"{name}: {problem}" for problem in problems_of(whole))
-        return
+    """What the types say of the whole file, then what they cannot say of all that is well typed."""
+    ill_typed = faults_of(content, Plan, name)
+    yield from ill_typed
+    plan, numbers = _well_typed(content, name)
+    if plan is not None:
+        yield from (f"{name}: {problem}" for problem in problems_of(plan, numbers))
+
+
+def _well_typed(content: Any, name: str) -> tuple[Plan | None, list[int]]:
+    """The plan with those of its targets that can be read, and their places; None when that is no plan."""
     targets = content.get("targets") if isinstance(content, dict) else None
-    found = list(_faults_of_targets(targets, name)) if isinstance(targets, list) else []
-    yield from found or [error]
-
-
-def _faults_of_targets(targets: list[Any], name: str) -> Iterator[str]:
-    for number, target in enumerate(targets):
-        _, error = _converted(target, Target, name, f"targets[{number}]")
-        if error:
-            yield error
-
-
-def _converted(value: Any, shape: type, name: str, below: str = "") -> tuple[Any, str]:
+    if not isinstance(targets, list):
+        return None, []
+    numbers = [number for number, each in enumerate(targets) if not faults_of(each, Target, name)]
     try:
-        return convert(value, shape, name, below=below), ""
-    except SettingsError as error:
-        return None, str(error)
+        return convert({**content, "targets": [targets[number] for number in numbers]}, Plan, name), numbers
+    except SettingsError:
+        return None, []
