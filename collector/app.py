@@ -23,14 +23,17 @@ from collector.ingest.service import IngestService
 from collector.ingest.set_aside import SetAside
 from collector.registry import Registry
 from collector.responder import open_far_end, ticket_routes
+from collector.responder.icmpv6_routes import icmpv6_routes, open_icmpv6
 from collector.rooms import Rooms
-from collector.settings import CollectorSettings, StoreSettings
-from collector.store.embedded import EmbeddedStore
-from collector.store.upkeep import Retention
+from collector.settings import CollectorSettings
+from collector.store.opening import open_store
+from collector.uptime.room import UptimeRoom
 from collector.verdicts.opening import open_room
 from collector.verdicts.ticker import Ticker
 from collector.web.api import api_routes
 from config.clock import Clock, SystemClock
+
+UPTIME_TICK_SECONDS = 10.0
 
 
 def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | None = None) -> Rooms:
@@ -45,7 +48,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     stack.callback(registry.close)
     verdicts = open_room(registry, settings.verdicts, clock)
     ticker = Ticker([verdicts.tick, registry.flush_seen])
-    store = _open_store(settings)
+    store = open_store(settings)
     stack.callback(store.close)
     journal = Journal(
         data / "journal",
@@ -63,10 +66,23 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         settings, agents=registry, journal=journal, liveness=liveness, set_aside=set_aside, clock=clock
     )
     stack.callback(ingest.close)
+    uptime = UptimeRoom(
+        registry, store, liveness, verdicts.calendar, settings.uptime,
+        heartbeat_seconds=settings.heartbeat, clock=clock,
+    )  # fmt: skip
+    stack.callback(uptime.close)
+    watch = Ticker([uptime.tick], min(UPTIME_TICK_SECONDS, settings.uptime.minute / 4))
     consumer.add_listener(verdicts)
+    consumer.add_listener(uptime)
     stack.callback(consumer.stop)
     stack.callback(ticker.stop)
-    tickets = open_far_end(settings.responder, data, stack)
+    stack.callback(watch.stop)
+    tickets = open_far_end(
+        settings.responder, data, stack, registry=registry, verdicts=verdicts, clock=clock
+    )
+    if tickets is not None:
+        consumer.add_listener(tickets)
+    icmpv6 = open_icmpv6(settings.responder, data, stack)
     return Rooms(
         settings,
         clock,
@@ -78,8 +94,11 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         ingest,
         consumer,
         verdicts,
+        uptime,
         ticker,
+        watch,
         tickets,
+        icmpv6,
     )
 
 
@@ -88,6 +107,7 @@ def routes_of(rooms: Rooms) -> list[BaseRoute]:
     return [
         *rooms.ingest.routes(),
         *ticket_routes(rooms),
+        *icmpv6_routes(rooms, rooms.icmpv6),
         *api_routes(rooms),
         *web.routes(rooms),
     ]
@@ -112,17 +132,10 @@ def _lifespan(
             app.router.routes.extend(routes_of(rooms))
             rooms.consumer.start()
             rooms.ticker.start()
+            rooms.uptime.start()
+            rooms.watch.start()
             if on_ready is not None:
                 on_ready(rooms)
             yield
 
     return lifespan
-
-
-def _open_store(settings: CollectorSettings) -> EmbeddedStore:
-    kept: StoreSettings = settings.store
-    return EmbeddedStore(
-        settings.data / "points.db",
-        retention=Retention(kept.raw, kept.five_minutes, kept.hourly, kept.daily),
-        day_offset_seconds=kept.day_offset,
-    )

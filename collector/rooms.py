@@ -10,9 +10,11 @@ from collector.ingest.liveness import Liveness
 from collector.ingest.service import IngestService
 from collector.ingest.set_aside import SetAside
 from collector.registry import Registry
+from collector.responder.icmpv6_routes import FarEndOffice
 from collector.responder.office import TicketOffice
 from collector.settings import CollectorSettings
 from collector.store.interface import Store
+from collector.uptime.room import UptimeRoom
 from collector.verdicts.room import VerdictRoom
 from collector.verdicts.ticker import Ticker
 from config.clock import Clock
@@ -32,5 +34,8 @@ class Rooms:
     ingest: IngestService
     consumer: Consumer
     verdicts: VerdictRoom
+    uptime: UptimeRoom
     ticker: Ticker
+    watch: Ticker
     tickets: TicketOffice | None
+    icmpv6: FarEndOffice | None = None

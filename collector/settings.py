@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from collector.responder.settings import ResponderSettings
+from collector.uptime.settings import UptimeSettings
 from config.settings import SettingsError, load
 from config.units import Bytes, Seconds
 
@@ -69,11 +71,32 @@ class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """With less than this free on the disk nothing is acknowledged."""
 
 
+class InfluxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An InfluxDB of the county's own."""
+
+    url: str
+    """http:// or https:// with host and port; through it go the write API of 2.x and /query."""
+    token_file: str = ""
+    """A file of mode 0600 with the token (2.x) or user:password (1.8); empty, none is sent."""
+    org: str = "xiaotong"
+    """The organisation of 2.x."""
+    bucket: str = "xiaotong"
+    """The bucket (1.8: database) of raw points; windows and other measurements stand in bucket_5m, bucket_1h,
+    bucket_1d and bucket_others. They are made where they are missing."""
+    ca_file: str = ""
+    """Certificates that the server's must follow from; empty means the system's."""
+    timeout: Seconds = Seconds(10)
+    """Of one request."""
+
+
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The store and how long it keeps what."""
 
-    engine: Literal["embedded"] = "embedded"
-    """Where points are kept."""
+    engine: Literal["embedded", "influxdb", "influxdb3"] = "embedded"
+    """Where points are kept: in one file here, in InfluxDB 1.8 or 2.x, or here with a copy of the raw points
+    written to InfluxDB 3 (experimental)."""
+    influxdb: InfluxSettings | None = None
+    """Where that InfluxDB is."""
     raw: Seconds = Seconds(7 * DAY_SECONDS)
     """How long points are kept as measured."""
     five_minutes: Seconds = Seconds(90 * DAY_SECONDS)
@@ -86,6 +109,8 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stored day begins this long before 00:00 UTC: 8h is midnight in China."""
     fold_every: Seconds = Seconds(5)
     """How often windows are made from the points that came meanwhile."""
+    catch_up: Bytes = Bytes(4 * MIB)
+    """Of the journal written in a second when the store was away: new points go before the backlog."""
 
 
 class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,6 +153,7 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     store: StoreSettings = StoreSettings()
     registry: RegistrySettings = RegistrySettings()
     verdicts: VerdictSettings = VerdictSettings()
+    uptime: UptimeSettings = UptimeSettings()
     responder: ResponderSettings | None = None
     """The far end of capacity tests; absent, this collector has none and issues no tickets."""
 
@@ -162,6 +188,10 @@ def _contradictions(settings: CollectorSettings) -> list[str]:
         (store.hourly < store.five_minutes, "key store.hourly: at least store.five_minutes is allowed"),
         (store.daily < store.hourly, "key store.daily: at least store.hourly is allowed"),
         (
+            DAY_SECONDS % settings.uptime.minute != 0 if settings.uptime.minute > 0 else True,
+            "key uptime.minute: a length of which a day holds a whole number is allowed, like 60s",
+        ),
+        (
             journal.max_bytes < 2 * journal.segment_bytes,
             "key journal.max_bytes: at least twice journal.segment_bytes is allowed",
         ),
@@ -173,6 +203,22 @@ def _contradictions(settings: CollectorSettings) -> list[str]:
             settings.bucket == settings.others_bucket,
             "key others_bucket: another name than bucket is allowed",
         ),
+        (
+            store.engine != "embedded" and store.influxdb is None,
+            f"key store.influxdb: is missing; engine {store.engine} needs it",
+        ),
+        (
+            store.influxdb is not None and not _is_url(store.influxdb),
+            "key store.influxdb.url: http:// or https:// with a host, and no user, is allowed",
+        ),
         (store.day_offset >= DAY_SECONDS, "key store.day_offset: less than 24h is allowed"),
     ]
     return [text for wrong, text in checks if wrong]
+
+
+def _is_url(influxdb: InfluxSettings) -> bool:
+    try:
+        url = urlsplit(influxdb.url)
+        return url.scheme in {"http", "https"} and bool(url.hostname) and not url.username and url.port != 0
+    except ValueError:
+        return False

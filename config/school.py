@@ -60,6 +60,8 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     responders: tuple[str, ...] = ()
     campus: str = ""
     """Id of the campus it ends at; empty is the main one."""
+    public_address: str = ""
+    """Address at which the gateway is reached from outside; asked only where the collector's settings say so."""
     contracts: tuple[Contract, ...] = ()
     starts: date | None = None
     ends: date | None = None

@@ -12,8 +12,8 @@ from datetime import date, datetime, time, timedelta
 
 import msgspec
 
-from collector.uptime.minutes import CENTRE, DEGRADED, DEGRADED_ON_ONE_LINE, DOWN, OFF, UP_ON_ONE_LINE, Strip
-from collector.uptime.minutes import UNKNOWN as NOT_KNOWN
+from collector.uptime import minutes as code
+from collector.uptime.minutes import Strip
 from config.calendar import SchoolCalendar
 
 COVERAGE_NEEDED = 0.95
@@ -89,12 +89,13 @@ def _sum(strip: Strip, spans: Spans | None) -> Tally:
 def count(codes: bytes) -> Tally:
     """Count minutes by code; what is expected off counts nowhere."""
     # what is rare is counted, what is common is the rest: bytes.count takes longer for each hit
-    off, centre, unheard = codes.count(OFF), codes.count(CENTRE), codes.count(NOT_KNOWN)
-    down, degraded_alone = codes.count(DOWN), codes.count(DEGRADED_ON_ONE_LINE)
-    degraded = codes.count(DEGRADED) + degraded_alone
-    scheduled = len(codes) - off
-    unknown = unheard + centre
-    one_line = codes.count(UP_ON_ONE_LINE) + degraded_alone
+    number = codes.count
+    centre, degraded_alone = number(code.CENTRE), number(code.DEGRADED_ON_ONE_LINE)
+    unknown = number(code.UNKNOWN) + centre + number(code.AGENT)
+    down = number(code.DOWN) + number(code.POWER)
+    degraded = number(code.DEGRADED) + degraded_alone
+    scheduled = len(codes) - number(code.OFF)
+    one_line = number(code.UP_ON_ONE_LINE) + degraded_alone
     return Tally(scheduled, scheduled - unknown - down - degraded, degraded, down, unknown, centre, one_line)
 
 

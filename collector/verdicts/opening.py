@@ -24,7 +24,7 @@ NS = 10**9
 def open_room(registry: Registry, settings: VerdictSettings, clock: Clock | None = None) -> VerdictRoom:
     """The room on a registry. Raises SettingsError for a plan or calendar that cannot be used."""
     clock = clock or SystemClock()
-    calendar = load_calendar(Path(settings.calendar)) if settings.calendar else default_calendar()
+    calendar = calendar_of(settings)
     judge = _judge_by(calendar)
     return VerdictRoom(
         registry,
@@ -35,6 +35,11 @@ def open_room(registry: Registry, settings: VerdictSettings, clock: Clock | None
         now=lambda: datetime.fromtimestamp(clock.wall_ns() / NS, UTC),
         monotonic=lambda: clock.monotonic_ns() / NS,
     )
+
+
+def calendar_of(settings: VerdictSettings) -> SchoolCalendar:
+    """The calendar that settings name, else the shipped one. Raises SettingsError."""
+    return load_calendar(Path(settings.calendar)) if settings.calendar else default_calendar()
 
 
 def chosen_plans(names: Sequence[str]) -> dict[str, Plan]:

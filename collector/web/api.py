@@ -19,6 +19,8 @@ from collector.ingest.liveness import Liveness
 from collector.registry import Agent, Registry
 from collector.registry.ids import ALLOWED, is_id
 from collector.store.interface import Latest, SeriesPoints, SeriesWindows, Store, StoreUnavailable
+from collector.uptime.report import uptime_report
+from collector.uptime.room import UptimeRoom
 from collector.verdicts.report import ProbeReport, SchoolReport, SchoolVerdicts, report_of
 from collector.verdicts.room import VerdictRoom
 from collector.web.problems import Problem, answering, bad_request, not_found
@@ -40,6 +42,8 @@ class ApiRooms(Protocol):
     def verdicts(self) -> VerdictRoom: ...
     @property
     def liveness(self) -> Liveness: ...
+    @property
+    def uptime(self) -> UptimeRoom | None: ...
 
 
 def api_routes(rooms: ApiRooms, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[BaseRoute]:
@@ -50,6 +54,8 @@ def api_routes(rooms: ApiRooms, now: Callable[[], datetime] = lambda: datetime.n
         Route("/api/v1/schools/{school_id}", api.school),
         Route("/api/v1/schools/{school_id}/verdicts", api.verdicts),
         Route("/api/v1/schools/{school_id}/series", api.series),
+        Route("/api/v1/schools/{school_id}/outages", api.outages),
+        Route("/api/v1/schools/{school_id}/availability", api.availability),
         Route("/api/v1/agents", api.agents),
     ]
 
@@ -82,6 +88,16 @@ class Api:
     async def series(self, request: Request) -> object:
         """One measurement of one school over time."""
         return await self._read(self._series, request)
+
+    @answering
+    async def outages(self, request: Request) -> object:
+        """One school's outages of a month, and whether it is silent now."""
+        return await self._read(self._outages, request)
+
+    @answering
+    async def availability(self, request: Request) -> object:
+        """One school's availability of a month, its lines and families by themselves."""
+        return await self._read(self._availability, request)
 
     @answering
     async def agents(self, _request: Request) -> object:
@@ -141,6 +157,39 @@ class Api:
             start_ns=start_ns, end_ns=end_ns, resolution_seconds=query.resolution_seconds,
         )  # fmt: skip
         return map(_windows, windows)
+
+    def _outages(self, request: Request) -> object:
+        school, now = self._school_of(request), self._now()
+        room = self._uptime_room()
+        start, end = self._month_of(request, now)
+        return {
+            "school": school.id,
+            "from": start,
+            "to": end,
+            "now": next(iter(room.presence(school.id)), None),
+            "outages": room.report.outages(school.id, start, end),
+            "flapping": room.report.flapping(school.id, start, end, now),
+        }
+
+    def _availability(self, request: Request) -> object:
+        school, now = self._school_of(request), self._now()
+        start, end = self._month_of(request, now)
+        found = self._uptime_room().report.availability(start, end, now, school_id=school.id)
+        subjects = [uptime_report(each) for uptime in found for each in uptime.subjects]
+        return {"school": school.id, "from": start, "to": end, "subjects": subjects}
+
+    def _uptime_room(self) -> UptimeRoom:
+        room = self._rooms.uptime
+        if room is None:
+            raise not_found("uptime is not judged here")
+        return room
+
+    def _month_of(self, request: Request, now: datetime) -> tuple[datetime, datetime]:
+        month = request.query_params.get("month")
+        try:
+            return self._uptime_room().report.month(month, now)
+        except ValueError:
+            raise bad_request(f"month: {month!r} is no month; allowed: YYYY-MM") from None
 
     def _agents(self) -> list[dict[str, Any]]:
         return [self._agent(agent) for agent in self._rooms.registry.agents()]

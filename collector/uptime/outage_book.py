@@ -1,0 +1,269 @@
+"""Finds outages in judged minutes, asks for their causes, and writes what that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from collector.registry import Registry
+from collector.store.interface import NS, Store
+from collector.uptime import minutes as code
+from collector.uptime import spells
+from collector.uptime.availability import Spans, clipped
+from collector.uptime.causes import Cause, Facts, Rules, cause_of
+from collector.uptime.history import Change, Fresh, Outage, changes, recaused
+from collector.uptime.judging import Judged, MinuteJudge
+from collector.uptime.minutes import DAY_SECONDS, SCHOOL, Strip, joined, line_subject, written
+from collector.uptime.records import Records
+from collector.uptime.settings import UptimeSettings
+from config.school import Line, School
+from config.uptime import CENTRE, NEXT_HOP, Heard
+
+MINUTES_BEFORE, MINUTES_DURING = 10, 30
+"""How much before and in an outage is looked at for its cause."""
+ARRIVAL_MINUTES = 3
+"""What a minute takes at most until it is judged: its window, the wait for answers, the push."""
+_WORKS = b"udUD"
+
+
+class OutageBook:
+    """The outages of all schools, as they are written."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        store: Store,
+        records: Records,
+        judge: MinuteJudge,
+        settings: UptimeSettings,
+        *,
+        judge_again: Callable[[str, tuple[int, int]], None],
+    ) -> None:
+        self._judge_again = judge_again
+        self._registry = registry
+        self._store = store
+        self._records = records
+        self._judge = judge
+        self._settings = settings
+        self._minute = float(settings.minute)
+        self._per_day = round(DAY_SECONDS / self._minute)
+        late = ARRIVAL_MINUTES
+        self._fresh = Fresh(
+            (settings.down_minutes + late) * self._minute, (settings.up_minutes + late) * self._minute
+        )
+        self._rules = Rules(settings.carrier_schools, settings.centre_schools)
+
+    def find(self, school_id: str, judged: Judged, now: datetime) -> list[Outage]:
+        """Outages of a school that are new or changed after its minutes were judged, as written now."""
+        changed: list[Change] = []
+        for subject, (first, _) in judged.items():
+            if subject == SCHOOL or subject.startswith("line/"):
+                changed += self._changes(school_id, subject, first, now)
+        return self._records.write(changed) if changed else []
+
+    def explain(self, outages: Sequence[Outage], now: datetime, centre_away: Spans) -> list[Outage]:
+        """Ask for the causes of outages and of those that began together with them; gives what changed.
+
+        ``centre_away`` are the minutes in which no collector ran.
+        """
+        together = timedelta(seconds=self._settings.together)
+        starts = [outage.started_at for outage in outages]
+        if not starts:
+            return []
+        near = self._records.outages(min(starts) - 2 * together, max(starts) + 2 * together)
+        asked = [
+            each
+            for each in near
+            if each.state == "down" and any(abs(each.started_at - start) <= together for start in starts)
+        ]
+        # twice: what is common to many is seen once each school's own cause is known
+        changed: dict[int | None, Outage] = {}
+        before = asked
+        for _ in range(2):
+            found = [self._explained(each, near, now, centre_away) for each in asked]
+            done = self._records.write([each for each in found if each is not None])
+            changed.update((each.id, each) for each in done)
+            near = [changed.get(each.id, each) for each in near]
+            asked = [changed.get(each.id, each) for each in asked]
+        was_centre = {each.id for each in before if each.cause is Cause.CENTRE}
+        for outage in changed.values():
+            if outage.cause is Cause.CENTRE:
+                self._excuse(outage)
+            elif outage.id in was_centre:
+                self._judge_again(outage.school_id, self._span_of(outage))
+        return list(changed.values())
+
+    def _changes(self, school_id: str, subject: str, first: int, now: datetime) -> list[Change]:
+        margin = self._settings.down_minutes + self._settings.up_minutes + 1
+        end = int(now.timestamp() // self._minute) + 1
+        first, stored = first - margin, list[Outage]()
+        for _ in range(4):
+            stored = self._records.outages(self._moment(first), now, school_id=school_id, subject=subject)
+            earliest = min((self._minute_of(each.started_at) for each in stored), default=end) - margin
+            if earliest >= first:
+                break
+            first = earliest
+        strip = self._strip(school_id, subject, first, end)
+        found = [self._outage(school_id, subject, each, "down") for each in self._spells(strip)]
+        stops = spells.agent_stops(strip, self._settings.down_minutes) if subject == SCHOOL else []
+        why = "the host ran on, the agent was started anew"
+        found += [
+            msgspec.structs.replace(
+                self._outage(school_id, subject, each, "unknown"), cause=Cause.AGENT, why=why
+            )
+            for each in stops
+        ]
+        return changes(stored, found, now, self._fresh)
+
+    def _spells(self, strip: Strip) -> list[spells.Spell]:
+        return spells.outages(strip, self._settings.down_minutes, self._settings.up_minutes)
+
+    def _outage(self, school_id: str, subject: str, spell: spells.Spell, state: str) -> Outage:
+        end = None if spell.end is None else self._moment(spell.end)
+        return Outage(
+            school_id, subject, self._moment(spell.first), end, self._moment(spell.last_known), state
+        )
+
+    def _explained(
+        self, outage: Outage, near: Sequence[Outage], now: datetime, centre_away: Spans
+    ) -> Change | None:
+        school = self._registry.school(outage.school_id)
+        if school is None:
+            return None
+        cause, why = cause_of(self._facts(outage, school, near, centre_away), self._rules)
+        return recaused(outage, cause, why, now)
+
+    def _facts(self, outage: Outage, school: School, near: Sequence[Outage], centre_away: Spans) -> Facts:
+        first, end = self._span_of(outage)
+        strip = self._strip(school.id, SCHOOL, first, end)
+        heard = self._judge.heard(school.id, first - MINUTES_BEFORE, min(end, first + MINUTES_DURING))
+        lines = _lines_of(outage, school)
+        during = [
+            each for minute in range(first + 1, end) for each in _of_lines(heard.get(minute, []), lines)
+        ]
+        before = [each for minute in range(first - MINUTES_BEFORE, first) for each in heard.get(minute, [])]
+        places = {each.place for each in during if each.place != NEXT_HOP and each.sent}
+        facts = Facts(
+            power_cut=2 * strip.codes.count(code.POWER) > len(strip.codes),
+            in_lan=self._in_lan(school.id),
+            next_hop=_next_hop(_of_lines(before, lines), during),
+            port_down=self._port_down(outage, school, first, end),
+            centre_away=2 * sum(b - a for a, b in clipped(centre_away, first, end)) > end - first,
+            centre_alone_asked=places == {CENTRE},
+            carriers=tuple(sorted({line.carrier for line in lines if line.carrier})),
+        )
+        return self._with_others(facts, outage, near)
+
+    def _with_others(self, facts: Facts, outage: Outage, near: Sequence[Outage]) -> Facts:
+        """Count whom the same hit: those who began together, and whose own reason is none of their own."""
+        together = timedelta(seconds=self._settings.together)
+        others = [
+            each
+            for each in near
+            if each.state == "down"
+            and each.cause not in (Cause.POWER, Cause.LAN)
+            and abs(each.started_at - outage.started_at) <= together
+        ]
+        down = {each.school_id: self._carriers(each) for each in others} | {
+            outage.school_id: set(facts.carriers)
+        }
+        shared = [school for school, carriers in down.items() if carriers & set(facts.carriers)]
+        found = msgspec.structs.replace(
+            facts,
+            schools_down=len(down),
+            carriers_down=len(set().union(*down.values())),
+            carrier_down=max(1, len(shared)),
+        )
+        if found.centre_alone_asked and found.schools_down >= self._rules.centre_schools:
+            return msgspec.structs.replace(found, schools_up=self._schools_up(outage, set(down)))
+        return found
+
+    def _carriers(self, outage: Outage) -> set[str]:
+        school = self._registry.school(outage.school_id)
+        return {line.carrier for line in _lines_of(outage, school) if line.carrier} if school else set()
+
+    def _schools_up(self, outage: Outage, down: set[str]) -> int:
+        """Schools that worked in the outage's second minute."""
+        minute = self._minute_of(outage.started_at) + 1
+        day, place = divmod(minute, self._per_day)
+        found = self._records.days_of_all(day, day, subject=SCHOOL)
+        codes = {school_id: days[SCHOOL][day] for school_id, days in found.items() if school_id not in down}
+        return sum(len(each) > place and each[place] in _WORKS for each in codes.values())
+
+    def _in_lan(self, school_id: str) -> bool:
+        """No agent of the school stands on its gateway."""
+        stands = [latest.fields.get("stands_on") for latest in self._store.latest(school_id, "agent")]
+        return "lan" in stands and "gateway" not in stands
+
+    def _port_down(self, outage: Outage, school: School, first: int, end: int) -> bool:
+        """Most windows of every port that the outage is of say that it was down."""
+        series = self._store.points(
+            school.id, "interface", fields=["operational"],
+            start_ns=round((first + 0.5) * self._minute * NS), end_ns=round(end * self._minute * NS),
+        )  # fmt: skip
+        wanted = {line.id for line in _lines_of(outage, school)}
+        in_lan = self._in_lan(school.id)
+        down: dict[str, list[bool]] = {}
+        for one in series:
+            line = one.tags.get("line")
+            if line in wanted or (in_lan and one.tags.get("role") not in ("loopback", None)):
+                said = [
+                    each.fields["operational"] is False for each in one.points if "operational" in each.fields
+                ]
+                down.setdefault(line or one.tags.get("interface", ""), []).extend(said)
+        states = [2 * sum(said) > len(said) for said in down.values() if said]
+        return bool(states) and all(states)
+
+    def _excuse(self, outage: Outage) -> None:
+        """The minutes of the centre's outage are no school's: they count as not known."""
+        first, end = self._span_of(outage)
+        days = self._records.days(outage.school_id, first // self._per_day, end // self._per_day)
+        mine = days.get(outage.subject, {})
+        strip = joined(mine, first, end, self._per_day)
+        excused = Strip(first, strip.codes.replace(code.DOWN, code.CENTRE))
+        changed = written(mine, excused, self._per_day)
+        self._records.put_days(
+            {(outage.school_id, outage.subject, day): codes for day, codes in changed.items()}
+        )
+
+    def _span_of(self, outage: Outage) -> tuple[int, int]:
+        """Its minutes, at least one."""
+        first = self._minute_of(outage.started_at)
+        return first, max(first + 1, self._minute_of(outage.ended_at or outage.down_until))
+
+    def _strip(self, school_id: str, subject: str, first: int, end: int) -> Strip:
+        days = self._records.days(school_id, first // self._per_day, end // self._per_day).get(subject, {})
+        return joined(days, first, end, self._per_day)
+
+    def _minute_of(self, moment: datetime) -> int:
+        return round(moment.timestamp() / self._minute)
+
+    def _moment(self, minute: int) -> datetime:
+        return datetime.fromtimestamp(minute * self._minute, UTC)
+
+
+def _lines_of(outage: Outage, school: School) -> list[Line]:
+    """The lines that an outage is of: one, or all of the school."""
+    return [line for line in school.lines if outage.subject in (SCHOOL, line_subject(line.id))]
+
+
+def _of_lines(heard: Sequence[Heard], lines: Sequence[Line]) -> list[Heard]:
+    """What was bound to these lines, and what was bound to none where no probe was bound to any."""
+    ids = {line.id for line in lines}
+    bound = [each for each in heard if each.line in ids]
+    return bound or [each for each in heard if each.line is None]
+
+
+def _next_hop(before: Sequence[Heard], during: Sequence[Heard]) -> bool | None:
+    """Whether the next router answered in the outage; None where it is not asked or never answers."""
+    answered = _answered([each for each in during if each.place == NEXT_HOP])
+    if answered:
+        return True
+    return False if answered is False and _answered([e for e in before if e.place == NEXT_HOP]) else None
+
+
+def _answered(heard: Sequence[Heard]) -> bool | None:
+    sent, lost = sum(each.sent for each in heard), sum(each.lost for each in heard)
+    return 2 * lost < sent if sent else None

@@ -1,0 +1,272 @@
+"""Outages and their causes from real points in a real store, the agent's record before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from collector.uptime.causes import Cause
+from collector.uptime.history import Outage
+from config.school import School
+from tests.collector.uptime.county import MONDAY, County, Host, school
+
+MINUTE = timedelta(minutes=1)
+Made = Callable[..., County]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Made]:
+    counties: list[County] = []
+
+    def make(*schools: School, **options: object) -> County:
+        counties.append(County(tmp_path, schools or (school("s1", "telecom"),), **options))  # type: ignore[arg-type]
+        return counties[-1]
+
+    yield make
+    for county in counties:
+        county.close()
+
+
+def pass_minutes(
+    county: County, hosts: Sequence[Host], minutes: int, *, deliver: bool = True, **seen: object
+) -> None:
+    """Minutes go by: each host writes what it saw; what is not delivered stays in its spool."""
+    for _ in range(minutes):
+        at = county.clock.now
+        county.clock.move(minutes=1)
+        for host in hosts:
+            host.minute(at, **seen)  # type: ignore[arg-type]
+            if deliver:
+                host.deliver()
+        county.room.tick()
+
+
+def arrive(county: County, *hosts: Host) -> None:
+    for host in hosts:
+        host.deliver()
+    county.room.tick()
+
+
+def only(outages: Sequence[Outage]) -> Outage:
+    assert len(outages) == 1, outages
+    return outages[0]
+
+
+def spans(outages: Sequence[Outage]) -> list[tuple[int, int | None]]:
+    """Outages by minutes from MONDAY."""
+
+    def minutes(moment: datetime) -> int:
+        return round((moment - MONDAY) / MINUTE)
+
+    return [(minutes(o.started_at), None if o.ended_at is None else minutes(o.ended_at)) for o in outages]
+
+
+def test_a_line_cut_is_found_when_its_record_arrives_and_is_no_news_of_now(made: Made) -> None:
+    county = made()
+    host = county.host("s1")
+    pass_minutes(county, [host], 20)
+    pass_minutes(county, [host], 30, deliver=False, gateway=False, centre=False, outside=False)
+    assert county.outages() == []
+    pass_minutes(county, [host], 30, deliver=False)
+    arrive(county, host)
+    outage = only(county.outages("s1"))
+    assert (spans([outage]), outage.cause, outage.live) == ([(20, 50)], Cause.LINE, False)
+    assert only(county.outages("s1", "line/l1")).cause is Cause.LINE
+    assert county.room.going_on() == []
+    told = county.report().outages("s1", MONDAY, county.clock.now)
+    assert ("found", "unknown", "down") in [
+        (each["what"], each["was"], each["became"]) for one in told for each in one["corrections"]
+    ]
+
+
+def test_the_carriers_gateway_answers_and_the_internet_is_dead(made: Made) -> None:
+    county = made()
+    host = county.host("s1")
+    pass_minutes(county, [host], 10)
+    pass_minutes(county, [host], 10, deliver=False, centre=False, outside=False)
+    pass_minutes(county, [host], 6)
+    outage = only(county.outages("s1"))
+    assert (spans([outage]), outage.cause) == ([(10, 20)], Cause.CARRIER)
+
+
+def test_a_gateway_that_never_answers_is_no_outage(made: Made) -> None:
+    county = made()
+    pass_minutes(county, [county.host("s1")], 20, gateway=False)
+    assert county.outages() == []
+    available = next(county.report().availability(MONDAY, county.clock.now, county.clock.now))
+    assert available.of().all_hours.up == 18
+
+
+def test_one_of_two_lines_is_cut(made: Made) -> None:
+    county = made(school("s1", "telecom", "mobile"))
+    host = county.host("s1")
+    pass_minutes(county, [host], 10, lines={"l1": True, "l2": True})
+    pass_minutes(county, [host], 10, lines={"l1": True, "l2": False})
+    pass_minutes(county, [host], 10, lines={"l1": True, "l2": True})
+    assert county.outages("s1") == []
+    outage = only(county.outages("s1", "line/l2"))
+    assert (spans([outage]), outage.cause, outage.live) == ([(10, 20)], Cause.LINE, True)
+    counted = next(county.report().availability(MONDAY, county.clock.now, county.clock.now)).of().all_hours
+    assert (counted.one_line, counted.down) == (10, 0)
+
+
+def test_three_schools_of_one_carrier(made: Made) -> None:
+    names = ("s1", "s2", "s3", "s4")
+    county = made(*(school(name, "mobile" if name == "s4" else "telecom") for name in names))
+    hosts = [county.host(name) for name in names]
+    pass_minutes(county, hosts, 10)
+    for _ in range(12):
+        at = county.clock.now
+        county.clock.move(minutes=1)
+        for host in hosts[:3]:
+            host.minute(at, gateway=False, centre=False, outside=False)
+        hosts[3].minute(at)
+        hosts[3].deliver()
+        county.room.tick()
+    arrive(county, hosts[0])
+    assert only(county.outages("s1")).cause is Cause.LINE
+    pass_minutes(county, hosts, 6)
+    causes = {outage.school_id: outage.cause for outage in county.outages()}
+    assert causes == dict.fromkeys(("s1", "s2", "s3"), Cause.CARRIER)
+    told = county.report().outages("s1", MONDAY, county.clock.now)
+    assert [
+        (each["was"], each["became"])
+        for one in told if one["subject"] == "school"
+        for each in one["corrections"] if each["what"] == "cause"
+    ] == [("line", "carrier")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("boot", "cause", "state"), [("boot-2", "power", "down"), (None, "agent", "unknown")]
+)
+def test_power_and_a_stopped_agent(made: Made, boot: str | None, cause: str, state: str) -> None:
+    county = made()
+    host = county.host("s1")
+    pass_minutes(county, [host], 10)
+    county.clock.move(minutes=40)
+    county.room.tick()
+    host.restart(county.clock.now, boot)
+    pass_minutes(county, [host], 10)
+    outage = only(county.outages("s1"))
+    assert (spans([outage]), outage.cause.value, outage.state) == ([(10, 50)], cause, state)
+    counted = next(county.report().availability(MONDAY, county.clock.now, county.clock.now)).of().all_hours
+    assert (counted.down, counted.unknown) == ((40, 0) if state == "down" else (0, 40))
+
+
+def test_a_backlog_after_the_live_point_corrects_the_power_cut(made: Made) -> None:
+    """The newest is pushed first: what lies between looks like one long power cut until the rest arrives."""
+    county = made()
+    host = county.host("s1")
+    pass_minutes(county, [host], 10)
+    pass_minutes(county, [host], 30, deliver=False, centre=False, outside=False)
+    county.clock.move(minutes=20)
+    host.restart(county.clock.now, "boot-2")
+    backlog, host.spool = host.spool[:-1], host.spool[-1:]
+    pass_minutes(county, [host], 6)
+    assert spans(county.outages("s1")) == [(10, 60)]
+    assert only(county.outages("s1")).cause is Cause.POWER
+    host.spool = backlog
+    arrive(county, host)
+    outage = only(county.outages("s1"))
+    assert (spans([outage]), outage.cause) == ([(10, 60)], Cause.CARRIER)
+    counted = next(county.report().availability(MONDAY, county.clock.now, county.clock.now)).of().all_hours
+    assert (counted.down, counted.unknown) == (50, 0)
+
+
+def test_power_that_is_cut_every_night_is_no_outage(made: Made) -> None:
+    county = made(school("s1", "telecom", power_cut=("10:00-11:00",)))
+    host = county.host("s1")
+    pass_minutes(county, [host], 58)
+    county.clock.move(minutes=65)
+    host.restart(county.clock.now, "boot-2")
+    pass_minutes(county, [host], 10)
+    assert county.outages() == []
+    counted = next(county.report().availability(MONDAY, county.clock.now, county.clock.now)).of().all_hours
+    assert (counted.down, counted.unknown, counted.availability) == (0, 0, 1.0)
+
+
+def test_the_lan_between_the_box_and_the_gateway(made: Made) -> None:
+    county = made()
+    host = county.host("s1", lan=True)
+    pass_minutes(county, [host], 10)
+    pass_minutes(county, [host], 10, deliver=False, gateway=False, centre=False, outside=False)
+    pass_minutes(county, [host], 6)
+    outage = only(county.outages("s1"))
+    assert (spans([outage]), outage.cause) == ([(10, 20)], Cause.LAN)
+
+
+def test_the_centre_is_lost_by_everybody_and_no_school_is_blamed(made: Made) -> None:
+    names = ("s1", "s2", "s3")
+    county = made(*(school(name, f"carrier-{name}") for name in names))
+    hosts = [county.host(name) for name in names]
+    pass_minutes(county, hosts, 10, outside=None)
+    pass_minutes(county, hosts, 10, deliver=False, centre=False, outside=None)
+    pass_minutes(county, hosts, 10, outside=None)
+    assert {outage.cause for outage in county.outages()} == {Cause.CENTRE}
+    for each in county.report().availability(MONDAY, county.clock.now, county.clock.now):
+        assert (each.of().all_hours.down, each.of().all_hours.centre) == (0, 10)
+
+
+def test_the_centre_is_lost_and_the_outside_answers(made: Made) -> None:
+    county = made()
+    host = county.host("s1")
+    pass_minutes(county, [host], 10)
+    pass_minutes(county, [host], 10, deliver=False, centre=False)
+    pass_minutes(county, [host], 10)
+    assert county.outages() == []
+
+
+def test_a_collector_that_was_away_raises_no_flood(made: Made) -> None:
+    county = made(*(school(f"s{number}", "telecom") for number in range(5)))
+    hosts = [county.host(f"s{number}") for number in range(5)]
+    for host in hosts:
+        county.registry.add_agent(host.school, host.agent)
+    pass_minutes(county, hosts, 10, outside=None)
+    county.room.close()
+    for _ in range(60):
+        at = county.clock.now
+        county.clock.move(minutes=1)
+        for host in hosts:
+            host.minute(at, centre=False, outside=None)
+    county.liveness = type(county.liveness)(county.clock)
+    county.room = county.open_room()
+    county.room.tick()
+    assert {each.state for each in county.room.presence()} == {"waiting"}
+    pass_minutes(county, hosts, 10, outside=None)
+    assert county.room.going_on() == []
+    assert {outage.cause for outage in county.outages()} == {Cause.CENTRE}
+    assert not any(outage.live for outage in county.outages())
+    assert not any(each.call for each in county.room.presence())
+
+
+def test_judging_again_changes_nothing(made: Made) -> None:
+    county = made()
+    host = county.host("s1")
+    pass_minutes(county, [host], 10)
+    pass_minutes(county, [host], 10, deliver=False, centre=False, outside=False)
+    points = list(host.spool)
+    pass_minutes(county, [host], 10)
+    before = county.report().outages("s1", MONDAY, county.clock.now)
+    county.take("s1", host.agent, points)
+    assert county.room.tick() == 0
+    assert county.report().outages("s1", MONDAY, county.clock.now) == before
+
+
+def test_a_live_outage_of_a_line_goes_on_and_ends(made: Made) -> None:
+    county = made(school("s1", "telecom", "mobile"))
+    host = county.host("s1")
+    pass_minutes(county, [host], 10, lines={"l1": True, "l2": True})
+    pass_minutes(county, [host], 2, lines={"l1": True, "l2": False})
+    assert county.outages("s1", "line/l2") == []
+    pass_minutes(county, [host], 1, lines={"l1": True, "l2": False})
+    assert [(each.subject, each.started_at) for each in county.room.going_on()] == [
+        ("line/l2", MONDAY + 10 * MINUTE)
+    ]
+    pass_minutes(county, [host], 4, lines={"l1": True, "l2": True})
+    assert len(county.room.going_on()) == 1
+    pass_minutes(county, [host], 1, lines={"l1": True, "l2": True})
+    assert county.room.going_on() == []
+    assert spans(county.outages("s1", "line/l2")) == [(10, 13)]
