@@ -68,7 +68,8 @@ class Checklist:
         self._options = options
         self._neighbours = neighbours
         self._resolv_conf = resolv_conf
-        self._before: use.Reading | None = None
+        self._before: use.Reading | None = use.Reading(0, 0, 0)
+        self._routed = False
         self.sites: list[SiteReport] = []
 
     def run(self, run: Run) -> list[Finding]:
@@ -77,14 +78,19 @@ class Checklist:
         self.sites = []
         self._wan(found)
         self._lans(found)
-        blocked = any(found[number].result is Result.FAIL for number in (1, 2))
-        if not blocked and not run.stopped:
+        if self._has_ground(found) and not run.stopped:
             self._beyond(found, run)
         self._use(found)
         found[12] = unknown(12, "not_listening")
         if not self._in_lan:
             found[13] = unknown(13, "needs_lan_agent")
         return settle(found.values())
+
+    def _has_ground(self, found: dict[int, Finding]) -> bool:
+        """Whether it makes sense to look further than the LAN: a client needs its address for that."""
+        if self._in_lan:
+            return 6 in found and found[6].result is Result.PASS and found[4].result is not Result.FAIL
+        return not any(found[number].result is Result.FAIL for number in (1, 2))
 
     @property
     def _in_lan(self) -> bool:
@@ -97,6 +103,7 @@ class Checklist:
         wans = self._wans()
         asked = wan.ask_next_hops(wans, self._neighbours)
         known = [msgspec.structs.replace(each, neighbours=asked) for each in wans]
+        self._routed = any(each.routes for each in wans)
         found[1], found[2] = wan.wan_address(known), wan.default_route(known)
 
     def _wans(self) -> list[wan.Wan]:
@@ -112,7 +119,7 @@ class Checklist:
             found[6] = unknown(6, "needs_lan_agent")
         if found[3].result is Result.FAIL:
             return
-        routed = None if self._in_lan else found[2].result is not Result.FAIL
+        routed = None if self._in_lan else self._routed
         heard = [self._asked(each, routed) for each in lans]
         found[4] = lan.on_each(heard, lan.advertisement, 4)
         found[5] = lan.on_each(heard, lan.dns, 5)
@@ -231,7 +238,8 @@ class Checklist:
         except OSError:
             now = None
         found[15] = use.actual_use(self._before, now, self._options.use_floor_percent)
-        self._before = self._before or now
+        if found[15].code != "no_traffic_seen":
+            self._before = now
 
 
 def expected_router(

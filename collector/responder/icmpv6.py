@@ -127,8 +127,11 @@ class FarEnd:
             self._waiting.release()
 
     def _say(self, ask: Ask, asked: Asked, *, yes: bool, size: int = 0) -> None:
+        """Answer from the address that was asked: a host of several addresses would take another."""
         answer = encode_answer(ask.number, yes=yes, size=size)
-        self._served.sendto(answer, asked.source)
+        own = socket.inet_pton(socket.AF_INET6, asked.destination) + struct.pack("@I", 0)
+        extras = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, own)]
+        self._served.sendmsg([answer], extras, 0, asked.source)
 
 
 def ping(address: str, _port: int) -> bool:
