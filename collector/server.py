@@ -19,8 +19,7 @@ GRACE_SECONDS = 2
 """For the requests that run when the collector is told to stop; with the closing of the rooms under 5 s."""
 BACKLOG = 1024
 GC_THRESHOLD = (100_000, 50, 50)
-"""Points are many small lists without cycles: looking for cycles among them at the usual pace doubles the cost
-of each."""
+"""Points are many small lists without cycles: looking for cycles at the usual pace doubles their cost."""
 
 
 def listen(settings: Listen) -> socket.socket:

@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 
 from collector.batch import Batch, Series
-from collector.store import tables
+from collector.store import tables, windows
+from collector.store.blobs import add_aggregates, decode_blob, encode_blob, merge_blobs
 from collector.store.connections import Readers, open_writer
+from collector.store.histograms import histogram_names
 from collector.store.interface import (
     NS,
     WINDOW_SECONDS,
@@ -23,8 +25,10 @@ from collector.store.interface import (
     Latest,
     Peak,
     RawPoint,
+    SeriesHistogram,
     SeriesPoints,
     SeriesWindows,
+    StoredWindow,
     StoreUnavailable,
     UnknownField,
     Window,
@@ -66,6 +70,7 @@ class EmbeddedStore:
         self._closed = False
         self._known: dict[tuple[str, str, bytes, bool], int] = {}
         self._db = open_writer(path)
+        add_aggregates(self._db)
         try:
             self._make_tables()
         except sqlite3.DatabaseError as error:
@@ -330,6 +335,64 @@ class EmbeddedStore:
         peaks = [(series, [peak for peak in both if peak is not None]) for series, both in found]
         return [Peak(series, *max(both, key=lambda peak: peak[0])) for series, both in peaks if both]
 
+    def histograms(
+        self,
+        measurement: str,
+        name: str,
+        *,
+        school_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        start_ns: int,
+        end_ns: int,
+    ) -> list[SeriesHistogram]:
+        """See Store.histograms."""
+        _need(measurement, [name], histogram_names(self._declared(measurement)))
+        seconds = windows.source_of_histograms(start_ns, end_ns, self._day_offset_ns)
+        select = (
+            f"SELECT {tables.quoted(name)} FROM {tables.quoted(tables.window_table(seconds, measurement))} "  # noqa: S608
+            f"WHERE series_id = ? AND start_ns >= ? AND start_ns < ? AND {tables.quoted(name)} IS NOT NULL"
+        )
+        with self._readers.reading() as db:
+            found = [
+                SeriesHistogram(series, merge_blobs(db.execute(select, (number, start_ns, end_ns))))
+                for number, series in _series(db, school_id, measurement, tags)
+            ]
+        return [each for each in found if each.counts]
+
+    def schools(self) -> list[str]:
+        """See Store.schools."""
+        with self._readers.reading() as db:
+            return [row[0] for row in db.execute("SELECT DISTINCT school FROM series ORDER BY school")]
+
+    def windows(
+        self, seconds: int, school_id: str, measurement: str, *, start_ns: int, end_ns: int
+    ) -> list[StoredWindow]:
+        """See Store.windows."""
+        declared = self._declared(measurement)
+        fields, texts = tables.numeric_fields(declared), histogram_names(declared)
+        columns = [*(f"{field}__{part}" for field in fields for part in tables.AGGREGATES), *texts]
+        select = (
+            f"SELECT start_ns, {', '.join(map(tables.quoted, columns))} "  # noqa: S608
+            f"FROM {tables.quoted(tables.window_table(seconds, measurement))} "
+            "WHERE series_id = ? AND start_ns >= ? AND start_ns < ? ORDER BY start_ns"
+        )
+        with self._readers.reading() as db:
+            return [
+                _stored_window(series, row, fields, texts)
+                for number, series in _series(db, school_id, measurement, tags=None)
+                for row in db.execute(select, (number, start_ns, end_ns))
+            ]
+
+    def put_windows(self, seconds: int, measurement: str, windows: Sequence[StoredWindow]) -> None:
+        """See Store.put_windows."""
+        statement = functools.partial(tables.put_window, seconds, measurement)
+        with self._lock, self._transaction():
+            for window in windows:
+                school = window.tags.get("school", "")
+                number = self._series_id(school, Series(measurement, window.tags))
+                values = dict(_window_values(window))
+                self._db.execute(statement(tuple(values)), (number, window.start_ns, *values.values()))
+
     def _declared(self, measurement: str) -> Measurement:
         declared = self._schema.get(measurement)
         if declared is None:
@@ -369,11 +432,14 @@ def _booleans(declared: Measurement, names: Iterable[str]) -> set[str]:
 
 
 def _series(
-    db: sqlite3.Connection, school_id: str, measurement: str, tags: Mapping[str, str] | None
+    db: sqlite3.Connection, school_id: str | None, measurement: str, tags: Mapping[str, str] | None
 ) -> list[tuple[int, dict[str, str]]]:
     wanted = (tags or {}).items()
     rows = db.execute(
-        "SELECT id, tags FROM series WHERE school = ? AND measurement = ? AND other = 0 ORDER BY tags",
+        "SELECT id, tags FROM series WHERE (?1 IS NULL OR school = ?1) AND measurement = ?2 AND other = 0 "
+        "ORDER BY tags"
+        if school_id is None
+        else "SELECT id, tags FROM series WHERE school = ?1 AND measurement = ?2 AND other = 0 ORDER BY tags",
         (school_id, measurement),
     ).fetchall()
     found = ((number, _tags(text)) for number, text in rows)
@@ -411,6 +477,23 @@ def _window(row: Sequence[Any], fields: Sequence[str]) -> Window:
         if row[place]
     }
     return Window(row[0], found)
+
+
+def _stored_window(
+    tags: dict[str, str], row: Sequence[Any], fields: Sequence[str], texts: Sequence[str]
+) -> StoredWindow:
+    blobs = dict(zip(texts, row[len(row) - len(texts) :], strict=True))
+    shown = _window(row[: len(row) - len(texts)], fields)
+    found = {name: decode_blob(blob) for name, blob in blobs.items() if blob is not None}
+    return StoredWindow(tags, shown.start_ns, shown.fields, found)
+
+
+def _window_values(window: StoredWindow) -> Iterator[tuple[str, float | bytes]]:
+    for field, each in window.fields.items():
+        for part in tables.AGGREGATES:
+            yield f"{field}__{part}", getattr(each, part)
+    for name, counts in window.histograms.items():
+        yield name, encode_blob(counts)
 
 
 def _peak(

@@ -87,6 +87,23 @@ class Peak(msgspec.Struct, frozen=True):
     at_ns: int
 
 
+class StoredWindow(msgspec.Struct, frozen=True):
+    """One kept window of one series with all that it keeps; ``histograms`` count by bucket
+    (config/histogram.py)."""
+
+    tags: dict[str, str]
+    start_ns: int
+    fields: dict[str, Aggregate]
+    histograms: Mapping[str, Mapping[int, int]] = {}
+
+
+class SeriesHistogram(msgspec.Struct, frozen=True):
+    """The counts of one series over a range, by bucket (config/histogram.py)."""
+
+    tags: dict[str, str]
+    counts: dict[int, int]
+
+
 class Store(Protocol):
     """Points by school. Ranges are [start_ns, end_ns) in nanoseconds since 1970 UTC; all reads are safe from
     any thread. ``tags`` are equalities that a series must fit; ``school`` among a series' tags is its school.
@@ -154,6 +171,36 @@ class Store(Protocol):
         end_ns: int,
     ) -> list[Peak]:
         """The greatest value of a numeric field in each series that has one. Raises UnknownField."""
+        ...
+
+    def histograms(
+        self,
+        measurement: str,
+        name: str,
+        *,
+        school_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        start_ns: int,
+        end_ns: int,
+    ) -> list[SeriesHistogram]:
+        """The counts of a histogram, of one school or of all: «rx_histogram» of the 1 s rates,
+        «rx_means_histogram» of the means of 5 minutes. From the longest kept windows on whose boundaries the
+        range lies (a day's, an hour's); from those of an hour where it lies on none. Raises UnknownField.
+        """
+        ...
+
+    def schools(self) -> list[str]:
+        """Every school that has points."""
+        ...
+
+    def windows(
+        self, seconds: int, school_id: str, measurement: str, *, start_ns: int, end_ns: int
+    ) -> list[StoredWindow]:
+        """Kept windows (``seconds`` is one of WINDOW_SECONDS) with all that they keep."""
+        ...
+
+    def put_windows(self, seconds: int, measurement: str, windows: Sequence[StoredWindow]) -> None:
+        """Keep windows that another store made. Raises StoreUnavailable."""
         ...
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from collector.store.histograms import histogram_names, mean_histograms, rate_histograms
 from collector.store.interface import NS, WINDOW_SECONDS
 from config.measurements import Measurement
 
@@ -52,7 +53,8 @@ def raw_columns(measurement: Measurement) -> dict[str, str]:
 
 def window_columns(measurement: Measurement) -> dict[str, str]:
     """Column types of ``wN_NAME`` beside its key. Sums and extremes have no type: integers stay integers."""
-    return {f"{key}__{part}": "" for key in numeric_fields(measurement) for part in AGGREGATES}
+    numbers = {f"{key}__{part}": "" for key in numeric_fields(measurement) for part in AGGREGATES}
+    return numbers | dict.fromkeys(histogram_names(measurement), "BLOB")
 
 
 def create(table: str, key: str, columns: dict[str, str]) -> str:
@@ -80,22 +82,41 @@ def window_table(seconds: int, name: str) -> str:
     return f"w{seconds}_{name}"
 
 
-def fold(seconds: int, name: str, fields: Sequence[str], *, exact: bool) -> str:
+def put_window(seconds: int, name: str, columns: Sequence[str]) -> str:
+    """Write a window made elsewhere: series, start, then the columns."""
+    listed = "".join(f", {quoted(column)}" for column in columns)
+    return (
+        f"INSERT OR REPLACE INTO {quoted(window_table(seconds, name))} (series_id, start_ns{listed}) "  # noqa: S608
+        f"VALUES (?, ?{', ?' * len(columns)})"
+    )
+
+
+def fold(seconds: int, name: str, measurement: Measurement, *, exact: bool) -> str:
     """Make the windows listed in the temporary table ``folding`` again: 5 minutes from raw points, the
     others from
     5-minute windows. ``exact`` sums integers as integers, which fails beyond 64 bits.
     """
     total = "sum" if exact else "total"
+    fields = numeric_fields(measurement)
+    rates = rate_histograms(measurement)
     if seconds == WINDOW_SECONDS[0]:
         source, key = f"raw_{name}", "time_ns"
         parts = [
             f"count({c}), CASE WHEN count({c}) THEN {total}({c}) END, min({c}), max({c})"
             for c in (f"s.{quoted(field)}" for field in fields)
         ]
+        parts += [f"merged_texts(s.{quoted(each)})" for each in rates]
+        kept = rates
     else:
         source, key = window_table(WINDOW_SECONDS[0], name), "start_ns"
         parts = [_again(field, total) for field in fields]
-    columns = ", ".join(quoted(f"{field}__{part}") for field in fields for part in AGGREGATES)
+        parts += [f"merged_blobs(s.{quoted(each)})" for each in rates]
+        means = mean_histograms(measurement)
+        parts += [f"means(s.{quoted(each.sum_field + '__sum')}, s.samples__sum)" for each in means]
+        kept = [*rates, *(each.name for each in means)]
+    columns = ", ".join(
+        [*(quoted(f"{field}__{part}") for field in fields for part in AGGREGATES), *map(quoted, kept)]
+    )
     return (
         f"INSERT OR REPLACE INTO {quoted(window_table(seconds, name))} (series_id, start_ns, {columns}) "  # noqa: S608
         f"SELECT d.series_id, d.start_ns, {', '.join(parts)} FROM temp.folding d "

@@ -34,7 +34,7 @@ class Upkeep:
     """
 
     def __init__(self, measurements: Schema, retention: Retention, *, day_offset_ns: int) -> None:
-        self._measurements = {name: tables.numeric_fields(each) for name, each in measurements.items()}
+        self._measurements = dict(measurements)
         self._retention = retention
         self._day_offset_ns = day_offset_ns
         self._rounds = 0
@@ -86,13 +86,13 @@ class Upkeep:
         db.execute("CREATE TEMP TABLE IF NOT EXISTS folding (series_id INTEGER, start_ns INTEGER)")
         db.execute("DELETE FROM temp.folding")
         db.executemany("INSERT INTO temp.folding VALUES (?, ?)", windows)
-        fields = self._measurements[measurement]
+        declared = self._measurements[measurement]
         try:
-            db.execute(tables.fold(seconds, measurement, fields, exact=True))
+            db.execute(tables.fold(seconds, measurement, declared, exact=True))
         except sqlite3.OperationalError as error:
             if "integer overflow" not in str(error):
                 raise
-            db.execute(tables.fold(seconds, measurement, fields, exact=False))
+            db.execute(tables.fold(seconds, measurement, declared, exact=False))
 
     def _settle(
         self, db: sqlite3.Connection, seconds: int, measurement: str, windows: list[tuple[int, int]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,90 +41,6 @@ def fold(store: EmbeddedStore, rounds: int = COARSE_ROUNDS + 1, now_ns: int = ST
 
 def one(values: dict[str, FieldValue], seconds: float = 0) -> Row:
     return (0, START + round(seconds * NS), values)
-
-
-def test_points_are_read_as_they_were_written_with_their_types(store: EmbeddedStore) -> None:
-    fields: dict[str, FieldValue] = {
-        "rx_bytes": 2**63 - 1, "window_seconds": 60.0, "operational": True, "duplex": "full",
-    }  # fmt: skip
-    store.write([batch([one(fields)])])
-    (series,) = store.points("s1", "interface", start_ns=START, end_ns=START + 1)
-    assert series.tags == ETH0
-    assert series.points[0].fields == fields
-    assert type(series.points[0].fields["operational"]) is bool
-    assert type(series.points[0].fields["window_seconds"]) is float
-    assert store.points("s1", "interface", start_ns=START + 1, end_ns=START + 9) == []
-    assert store.points("s2", "interface", start_ns=0, end_ns=2**62) == []
-
-
-@pytest.mark.fault(9)
-def test_the_same_point_twice_is_one_and_its_fields_are_joined(store: EmbeddedStore) -> None:
-    store.write([batch([one({"rx_bytes": 1, "tx_bytes": 2})])])
-    store.write([batch([one({"rx_bytes": 1, "tx_bytes": 2})]), batch([one({"rx_packets": 3})])])
-    (series,) = store.points("s1", "interface", start_ns=0, end_ns=2**62)
-    assert [point.fields for point in series.points] == [{"rx_bytes": 1, "tx_bytes": 2, "rx_packets": 3}]
-    assert store.latest("s1")[0].fields == {"rx_bytes": 1, "tx_bytes": 2, "rx_packets": 3}
-
-
-def test_latest_is_by_the_points_time_whatever_the_order(store: EmbeddedStore) -> None:
-    store.write([batch([one({"rx_bytes": 2}, 60), one({"rx_bytes": 1})])])
-    store.write([batch([one({"rx_bytes": 0}, 30)])])
-    store.write([batch([(0, START, {"rx_bytes": 9}), (1, START, {"rx_bytes": 8})],
-                       Series("interface", ETH0), Series("interface", ETH1), school="s2")])  # fmt: skip
-    latest = {(each.school_id, each.tags["interface"]): each for each in store.latest()}
-    assert latest["s1", "eth0"].time_ns == START + 60 * NS
-    assert latest["s1", "eth0"].fields == {"rx_bytes": 2}
-    assert {key: value.fields["rx_bytes"] for key, value in latest.items() if key[0] == "s2"} == {
-        ("s2", "eth0"): 9,
-        ("s2", "eth1"): 8,
-    }
-    assert [each.school_id for each in store.latest("s1")] == ["s1"]
-    assert store.latest("s1", "ping") == []
-
-
-@pytest.mark.parametrize("resolution", [10, 300, 900, 3600, 7200, 86400])
-def test_windows_are_what_arithmetic_says_and_gaps_are_absent(store: EmbeddedStore, resolution: int) -> None:
-    chance = random.Random(resolution)
-    values = {t: chance.randrange(10**9) for t in sorted(chance.sample(range(0, 2 * DAY, 10), 400))}
-    rows = [one({"rx_bytes": value}, t) for t, value in values.items()]
-    chance.shuffle(rows)
-    for place in range(0, 400, 100):
-        store.write([batch(rows[place : place + 100])])
-        fold(store, 2)
-    store.write([batch(rows[:50])])  # sent again
-    fold(store)
-    offset = 8 * 3600 if resolution == DAY else 0
-    expected: dict[int, list[int]] = {}
-    for t, value in values.items():
-        at = START // NS + t
-        expected.setdefault(((at + offset) // resolution * resolution - offset) * NS, []).append(value)
-    (series,) = store.series(
-        "s1",
-        "interface",
-        fields=["rx_bytes", "tx_bytes"],
-        start_ns=START - DAY * NS,
-        end_ns=START + 3 * DAY * NS,
-        resolution_seconds=resolution,
-    )
-    assert {window.start_ns: window.fields for window in series.windows} == {
-        start: {"rx_bytes": Aggregate(len(some), sum(some), min(some), max(some))}
-        for start, some in expected.items()
-    }
-    starts = [window.start_ns for window in series.windows]
-    assert starts == sorted(starts)
-
-
-def test_late_points_are_folded_in(store: EmbeddedStore) -> None:
-    store.write([batch([one({"rx_bytes": 1}, 600)])])
-    fold(store)
-    store.write([batch([one({"rx_bytes": 5}, 601), one({"rx_bytes": 3}, 10)])])
-    fold(store)
-    for resolution, sums in ((300, [3, 6]), (3600, [9]), (86400, [9])):
-        (series,) = store.series(
-            "s1", "interface", fields=["rx_bytes"], start_ns=START - DAY * NS, end_ns=START + DAY * NS,
-            resolution_seconds=resolution,
-        )  # fmt: skip
-        assert [window.fields["rx_bytes"].sum for window in series.windows] == sums
 
 
 def test_sums_beyond_64_bits_do_not_stop_the_windows(store: EmbeddedStore) -> None:
@@ -208,18 +123,6 @@ def test_other_measurements_stand_apart(store: EmbeddedStore) -> None:
     }
 
 
-def test_distinct_and_tags(store: EmbeddedStore) -> None:
-    rows: list[Row] = [(0, START, {"rx_bytes": 1}), (1, START, {"rx_bytes": 2})]
-    store.write([batch(rows, Series("interface", ETH0), Series("interface", ETH1))])
-    assert store.distinct("s1", "interface") == [ETH0, ETH1]
-    assert store.distinct("s1", "interface", {"interface": "eth1"}) == [ETH1]
-    assert store.distinct("s1", "interface", {"interface": "eth1", "role": "lan"}) == []
-    (series,) = store.points(
-        "s1", "interface", tags={"interface": "eth1"}, fields=["rx_bytes"], start_ns=0, end_ns=2**62
-    )
-    assert series.points[0].fields == {"rx_bytes": 2}
-
-
 def test_unknown_names_are_refused_and_never_reach_sql(store: EmbeddedStore) -> None:
     for measurement, field in (
         ("nothing", "x"),
@@ -270,3 +173,40 @@ def test_another_process_sees_what_was_written(store: EmbeddedStore, tmp_path: P
     with sqlite3.connect(f"file:{tmp_path / 'points.db'}?mode=ro", uri=True) as other:
         assert other.execute("SELECT count(*) FROM raw_interface").fetchone() == (1,)
     other.close()
+
+
+def test_the_latest_points_are_there_after_a_crash_and_older_than_the_points_kept(tmp_path: Path) -> None:
+    path = tmp_path / "points.db"
+    store = EmbeddedStore(path, retention=KEPT)
+    store.write(
+        [batch([one({"rx_bytes": 1})]), batch([one({"usage": 1.5})], Series("cpu", ETH0, other=True))]
+    )
+    copy = tmp_path / "copy.db"
+    for suffix in ("", "-wal"):  # as kill -9 leaves it: nothing was saved in the table of latest points
+        (tmp_path / f"copy.db{suffix}").write_bytes((tmp_path / f"points.db{suffix}").read_bytes())
+    store.close()
+    store = EmbeddedStore(copy, retention=KEPT)
+    assert {each.measurement: each.fields for each in store.latest()} == {
+        "interface": {"rx_bytes": 1},
+        "cpu": {"usage": 1.5},
+    }
+    fold(store, SWEEP_ROUNDS + 1, now_ns=START + 8 * DAY * NS)
+    store.close()
+    store = EmbeddedStore(copy, retention=KEPT)
+    assert store.points("s1", "interface", start_ns=0, end_ns=2**62) == []
+    assert [each.fields for each in store.latest("s1", "interface")] == [{"rx_bytes": 1}]
+    store.close()
+
+
+def test_a_series_of_which_nothing_is_kept_is_gone(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "points.db", retention=Retention(DAY, DAY, DAY, DAY))
+    store.write(
+        [batch([one({"rx_bytes": 1})]), batch([one({"rx_bytes": 1}, 5 * DAY)], Series("interface", ETH1))]
+    )
+    fold(store, SWEEP_ROUNDS + 1, now_ns=START + 3 * DAY * NS)
+    assert store.distinct("s1", "interface") == [ETH1]
+    assert [each.tags for each in store.latest("s1")] == [ETH1]
+    store.write([batch([one({"rx_bytes": 2}, 5 * DAY)])])
+    assert store.distinct("s1", "interface") == [ETH0, ETH1]
+    assert len(store.points("s1", "interface", tags=ETH0, start_ns=0, end_ns=2**62)) == 1
+    store.close()

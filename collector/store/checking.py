@@ -1,0 +1,124 @@
+"""What is wrong with a store, in words for who set it up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from collector.settings import CollectorSettings
+from collector.store.influxdb.buckets import Buckets, make_buckets, missing_buckets
+from collector.store.influxdb.connection import Connection, Refused
+from collector.store.interface import StoreUnavailable
+from collector.store.opening import influx_settings, influx_token, open_store, retention_of
+from config.settings import SettingsError
+
+PROBE = "xiaotong_check"
+
+
+class Finding(NamedTuple):
+    """One line of a check; ``what`` is a key of the words below, ``detail`` the server's own words."""
+
+    well: bool
+    what: str
+    detail: str = ""
+
+
+WORDS: dict[str, tuple[str, str]] = {
+    "file": ("数据文件可以打开", "the file of points can be opened"),
+    "no_file": ("数据文件无法打开", "the file of points cannot be opened"),
+    "token_file": ("令牌文件不能用", "the token file cannot be used"),
+    "address": ("地址有应答", "the address answers"),
+    "no_address": (
+        "地址没有应答:请检查 store.influxdb.url、防火墙和证书",
+        "nothing answers at the address: look at store.influxdb.url, the firewall and the certificate",
+    ),
+    "buckets": ("数据桶齐全", "every bucket is there"),
+    "no_buckets": ("数据桶缺失或无法建立", "a bucket is missing or cannot be made"),
+    "token": ("令牌可以写入", "the token may write"),
+    "no_token": (
+        "令牌不被接受,或无权写入:请检查 store.influxdb.token_file 与 org",
+        "the token is not accepted, or may not write: look at store.influxdb.token_file and org",
+    ),
+    "written": ("写入的数据可以读回", "what is written can be read"),
+    "not_written": ("写入的数据读不回来", "what is written cannot be read"),
+}
+
+
+def check(settings: CollectorSettings) -> Iterator[Finding]:
+    """Look at the store of the settings step by step; ends at the first thing that is wrong."""
+    if settings.store.engine == "embedded":
+        yield _embedded(settings)
+        return
+    try:
+        token = influx_token(settings)
+    except SettingsError as error:
+        yield Finding(well=False, what="token_file", detail=str(error))
+        return
+    connection = Connection(influx_settings(settings), token)
+    try:
+        yield from _influxdb(connection, settings)
+    finally:
+        connection.close()
+
+
+def words_of(finding: Finding, *, chinese: bool) -> str:
+    """A finding as one line."""
+    text = WORDS[finding.what][0 if chinese else 1]
+    return f"{text} ({finding.detail})" if finding.detail else text
+
+
+def _embedded(settings: CollectorSettings) -> Finding:
+    try:
+        open_store(settings, "embedded").close()
+    except StoreUnavailable as error:
+        return Finding(well=False, what="no_file", detail=str(error))
+    return Finding(well=True, what="file", detail=str(settings.data / "points.db"))
+
+
+def _influxdb(connection: Connection, settings: CollectorSettings) -> Iterator[Finding]:
+    influx = influx_settings(settings)
+    buckets = Buckets(influx.bucket, retention_of(settings))
+    try:
+        version = connection.version()
+    except StoreUnavailable as error:
+        yield Finding(well=False, what="no_address", detail=str(error))
+        return
+    yield Finding(well=True, what="address", detail=f"InfluxDB {version or '?'}")
+    writes_only = settings.store.engine == "influxdb3"
+    if not writes_only:
+        found = _buckets(connection, buckets, influx.org)
+        yield found
+        if not found.well:
+            return
+    found = _write(connection, buckets.raw)
+    yield found
+    if found.well and not writes_only:
+        yield _read(connection, buckets.raw)
+
+
+def _buckets(connection: Connection, buckets: Buckets, org: str) -> Finding:
+    try:
+        make_buckets(connection, buckets, org)
+        missing = missing_buckets(connection, buckets)
+    except StoreUnavailable as error:
+        what = "no_token" if " 401" in str(error) or " 403" in str(error) else "no_buckets"
+        return Finding(well=False, what=what, detail=str(error))
+    return Finding(well=not missing, what="no_buckets" if missing else "buckets", detail=", ".join(missing))
+
+
+def _write(connection: Connection, bucket: str) -> Finding:
+    try:
+        connection.write(bucket, [f"{PROBE} x=1i {time.time_ns()}"])
+    except (StoreUnavailable, Refused) as error:
+        return Finding(well=False, what="no_token", detail=str(error))
+    return Finding(well=True, what="token")
+
+
+def _read(connection: Connection, bucket: str) -> Finding:
+    try:
+        well = bool(connection.query(bucket, f"SELECT x FROM {PROBE} ORDER BY time DESC LIMIT 1"))  # noqa: S608
+        connection.query(bucket, f"DROP MEASUREMENT {PROBE}")
+    except StoreUnavailable as error:
+        return Finding(well=False, what="not_written", detail=str(error))
+    return Finding(well=well, what="written" if well else "not_written")

@@ -1,0 +1,61 @@
+"""Opens the store that the settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from collector.settings import CollectorSettings, InfluxSettings
+from collector.store.copying import CopyingStore
+from collector.store.embedded import EmbeddedStore
+from collector.store.influxdb.secret import Secret, read_secret
+from collector.store.interface import Store
+from collector.store.upkeep import Retention
+from config.settings import SettingsError
+
+
+def open_store(settings: CollectorSettings, engine: str | None = None) -> Store:
+    """The store of ``engine``, else of store.engine. Raises SettingsError, StoreUnavailable."""
+    engine = engine or settings.store.engine
+    if engine == "influxdb":
+        from collector.store.influxdb.store import InfluxStore  # noqa: PLC0415 (30 MB of client)
+
+        return InfluxStore(
+            influx_settings(settings),
+            influx_token(settings),
+            settings.data / "windows.db",
+            retention=retention_of(settings),
+            day_offset_seconds=settings.store.day_offset,
+        )
+    embedded = EmbeddedStore(
+        settings.data / "points.db",
+        retention=retention_of(settings),
+        day_offset_seconds=settings.store.day_offset,
+    )
+    if engine == "influxdb3":
+        from collector.store.influxdb.connection import Connection  # noqa: PLC0415
+
+        influx = influx_settings(settings)
+        return CopyingStore(embedded, Connection(influx, influx_token(settings)), influx.bucket)
+    return embedded
+
+
+def retention_of(settings: CollectorSettings) -> Retention:
+    """How long the settings keep what."""
+    kept = settings.store
+    return Retention(kept.raw, kept.five_minutes, kept.hourly, kept.daily)
+
+
+def influx_settings(settings: CollectorSettings) -> InfluxSettings:
+    """The InfluxDB of the settings. Raises SettingsError when there is none."""
+    if settings.store.influxdb is None:
+        raise SettingsError("key store.influxdb: is missing; it needs url")
+    return settings.store.influxdb
+
+
+def influx_token(settings: CollectorSettings) -> Secret:
+    """Its token; empty without a file. Raises SettingsError, which never holds the token."""
+    file = influx_settings(settings).token_file
+    try:
+        return read_secret(Path(file)) if file else Secret()
+    except ValueError as error:
+        raise SettingsError(f"key store.influxdb.token_file: {error}") from None
