@@ -11,7 +11,7 @@ from config.case import Case
 from config.evidence import AccessPoints, Declared, Evidence, EvidenceKind, Ipv6Checks, Ipv6Level, Uplink
 from config.plan import Covers, Target
 from config.readiness import CHECKS, Levels, Result, levels_of, merge
-from config.school import Line, Place, Survey
+from config.school import Line, Place, Survey, fact_on
 from config.verdict import Answer, Finding, Reason, Settles
 
 WORKING_IPV6_LEVEL = 3
@@ -109,8 +109,8 @@ def _ipv6_by_levels(target: Target, case: Case) -> Finding:
 
 def declared(target: Target, case: Case) -> Finding:
     """What can only be declared is shown with who said so and when; it is never met and never missed."""
-    fact = next((each for each in case.school.facts if each.name == target.fact), None)
-    if fact is None or fact.declared_on > case.day:
+    fact = fact_on(case.school, target.fact, case.day) if target.fact else None
+    if fact is None:
         return Finding(Answer.UNKNOWN, (Reason("not_declared"),), settles=Settles("declare_fact"))
     value = "yes" if fact.holds else "no"
     item = Evidence(

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from config.school import Area, FactName, Level, Place, School
+from config.school import Area, FactName, Level, Place, School, fact_on
 from config.settings import SettingsError, load
 from config.units import BitsPerSecond
 
@@ -67,8 +67,8 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a plan's word for a group of schools means.
 
     Empty ``areas`` are all of them; empty ``levels`` are all kinds of school and kindergarten, but no other
-    body and no district site unless named. ``declared`` narrows the group to schools of which that fact is
-    declared (pilot schools).
+    body and no district site unless named. ``declared`` narrows the group to schools of which it was
+    declared last that this fact holds (pilot schools).
     """
 
     areas: tuple[Area, ...] = ()
@@ -79,8 +79,10 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def has(self, school: School) -> bool:
         """Whether a school belongs to the group."""
-        if self.declared and not any(fact.name == self.declared for fact in school.facts):
-            return False
+        if self.declared:
+            fact = fact_on(school, self.declared)
+            if fact is None or not fact.holds:
+                return False
         level_fits = (
             school.level in self.levels if self.levels else school.level not in SITES_THAT_ARE_NO_SCHOOL
         )

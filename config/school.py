@@ -219,5 +219,11 @@ def code_on(school: School, day: date) -> str | None:
     return next((code.code for code in school.codes if _within(day, code.starts, code.ends)), None)
 
 
+def fact_on(school: School, name: FactName, day: date | None = None) -> Fact | None:
+    """What was declared last of ``name`` by ``day``, or at all; None where nobody has."""
+    known = [each for each in school.facts if each.name == name and (day is None or each.declared_on <= day)]
+    return max(known, key=lambda each: each.declared_on, default=None)
+
+
 def _within(day: date, starts: date | None, ends: date | None) -> bool:
     return (starts is None or starts <= day) and (ends is None or day <= ends)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 import click
 
 from collector.opening import config_option, opened_registry
-from collector.registry.columns import COLUMNS
+from collector.registry.columns import COLUMNS, Column
+from collector.registry.details import DETAILS, SCHOOL_ID
 from collector.registry.importing import differences, read_schools
 from collector.registry.sheets import SheetError
 from config.cli import ExitStatus, fail
@@ -31,11 +35,14 @@ def import_(file: Path, dry_run: bool, partial: bool, config_file: Path) -> None
     with opened_registry(config_file) as (_, registry):
         known = registry.schools()
         try:
-            found = read_schools(file, known, date.today())  # noqa: DTZ011 (the day of who imports)
+            with _without_collecting():
+                found = read_schools(file, known, date.today())  # noqa: DTZ011 (the day of who imports)
         except SheetError as error:
             fail(str(error))
         for fault in found.faults:
             click.echo(f"{file}: {fault}", err=True)
+        for title in found.unread:
+            click.echo(f"{file}: sheet {title}: is not read; {_allowed_titles()}", err=True)
         if found.faults and not partial:
             fail(f"{len(found.faults)} faults: nothing is imported; --partial imports the whole rows")
         changes = list(differences(known, found.schools))
@@ -52,19 +59,55 @@ def import_(file: Path, dry_run: bool, partial: bool, config_file: Path) -> None
 @command.command("template", help="Write an example list as FILE (.xlsx or .csv), or print it as CSV.")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--english", is_flag=True, help="English headings.")
-def template(file: Path | None, english: bool) -> None:
+@click.option(
+    "--sheet",
+    type=click.Choice([detail.key for detail in DETAILS]),
+    help="CSV of this further sheet; an .xlsx has all of them.",
+)
+def template(file: Path | None, english: bool, sheet: str | None) -> None:
     """The headings and one row; an existing file is never overwritten."""
-    head = [column.english if english else column.chinese for column in COLUMNS]
-    rows = [head, [column.example for column in COLUMNS]]
+    wanted = next((detail for detail in DETAILS if detail.key == sheet), None)
+    rows = _example((SCHOOL_ID, *wanted.columns) if wanted else COLUMNS, english=english)
     if file is None:
         click.echo(_csv(rows), nl=False)
         return
-    content = _xlsx(rows) if file.suffix.lower() == ".xlsx" else _csv(rows).encode("utf-8-sig")
+    is_xlsx = file.suffix.lower() == ".xlsx"
+    content = _xlsx(_all_sheets(english=english)) if is_xlsx else _csv(rows).encode("utf-8-sig")
     try:
         with file.open("xb") as target:
             target.write(content)
     except OSError as error:
         fail(f"{file}: cannot be written: {error.strerror}")
+
+
+def _all_sheets(*, english: bool) -> dict[str, list[list[str]]]:
+    sheets = {"schools" if english else "学校": _example(COLUMNS, english=english)}
+    for detail in DETAILS:
+        title = detail.english if english else detail.chinese
+        sheets[title] = _example((SCHOOL_ID, *detail.columns), english=english)
+    return sheets
+
+
+def _example(columns: Iterable[Column], *, english: bool) -> list[list[str]]:
+    head, row = [], []
+    for column in columns:
+        head.append(column.english if english else column.chinese)
+        row.append(column.example)
+    return [head, row]
+
+
+def _allowed_titles() -> str:
+    return "allowed: " + ", ".join(f"{detail.chinese} {detail.english}" for detail in DETAILS)
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """A list is kept whole while it is read: the garbage collector would walk it all and find nothing."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _csv(rows: list[list[str]]) -> str:
@@ -73,15 +116,17 @@ def _csv(rows: list[list[str]]) -> str:
     return text.getvalue()
 
 
-def _xlsx(rows: list[list[str]]) -> bytes:
+def _xlsx(sheets: dict[str, list[list[str]]]) -> bytes:
     import openpyxl  # noqa: PLC0415 (half a second that only spreadsheets need)
 
     book = openpyxl.Workbook()
-    sheet = book.worksheets[0]
-    for number, row in enumerate(rows, start=1):
-        for place, text in enumerate(row, start=1):
-            # text cells: a spreadsheet would make a number of the ten-digit code
-            sheet.cell(number, place, text or None).number_format = "@"
+    book.remove(book.worksheets[0])
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for number, row in enumerate(rows, start=1):
+            for place, text in enumerate(row, start=1):
+                # text cells: a spreadsheet would make a number of the ten-digit code
+                sheet.cell(number, place, text or None).number_format = "@"
     content = io.BytesIO()
     book.save(content)
     return content.getvalue()

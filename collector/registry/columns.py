@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import NamedTuple
 
@@ -62,11 +62,11 @@ def heading_key(heading: str) -> str:
     return re.sub(r"[\s_*·-]", "", bare).lower()
 
 
-def columns_by_heading() -> Mapping[str, Column]:
+def columns_by_heading(columns: Iterable[Column]) -> Mapping[str, Column]:
     """Every column under each of its headings."""
     return {
         heading_key(heading): column
-        for column in COLUMNS
+        for column in columns
         for heading in (column.chinese, column.english, column.key)
     }
 

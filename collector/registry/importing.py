@@ -1,45 +1,48 @@
-"""A county's list of schools, a table or YAML, into declared schools, with every fault of every row."""
+"""A county's list of schools, tables or YAML, into declared schools, with every fault of every row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from collector.registry.columns import LINES, Column, columns_by_heading, heading_key
+from collector.registry.columns import COLUMNS, Column, columns_by_heading, heading_key, read_code
+from collector.registry.declaring import Values, contradictions, declare
+from collector.registry.details import DETAILS, SCHOOL_ID, Detail, detail_titled
 from collector.registry.ids import ALLOWED, is_id
+from collector.registry.rows import Fault, columns_of_head, values_of
 from collector.registry.schools import plain_of, school_from
-from collector.registry.sheets import Row, SheetError, read_bytes, read_sheet, text_of
-from config.school import FactName, School
-from config.settings import SettingsError, convert, parse_yaml
+from collector.registry.sheets import (
+    Row,
+    Sheet,
+    SheetError,
+    read_bytes,
+    read_sheets,
+    text_of,
+)
+from config.school import School
+from config.settings import convert, faults_of, parse_yaml
 
-Values = dict[str, Any]
-FACTS: tuple[FactName, ...] = ("network_standard_a", "real_name_login", "security_equipment", "pilot_5g")
-DECLARED_COLUMNS = ("wired", "wireless", *FACTS)
-PLAIN_KEYS = (
-    "name", "level", "area", "township", "pupils", "longitude", "latitude", "egress", "power_cut",
-)  # fmt: skip
-
-
-class Fault(NamedTuple):
-    """Something wrong in a file: its row as a spreadsheet counts, its column, and why."""
-
-    row: int
-    column: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"row {self.row}, column {self.column}: {self.reason}"
+SPANS = (("starts", "ends"), ("in_use_from", "in_use_until"))
 
 
 class Import(NamedTuple):
-    """What a file says: the schools of its whole rows, and every fault."""
+    """What a file says: the schools of its whole rows, every fault, and the titles of sheets left unread."""
 
     schools: list[School]
     faults: list[Fault]
+    unread: tuple[str, ...] = ()
+
+
+class _Detailed(NamedTuple):
+    """The rows of a further sheet, by school."""
+
+    detail: Detail
+    sheet: str
+    rows: dict[str, list[tuple[Row, Values]]]
 
 
 def read_schools(path: Path, known: Mapping[str, School], today: date) -> Import:
@@ -49,7 +52,7 @@ def read_schools(path: Path, known: Mapping[str, School], today: date) -> Import
     """
     match path.suffix.lower():
         case ".xlsx" | ".csv":
-            return _of_rows(read_sheet(path), known, today)
+            return _of_sheets(read_sheets(path), known, today)
         case ".yaml" | ".yml":
             return _of_yaml(path, known)
     raise SheetError(f"{path}: is no list of schools; allowed: .xlsx, .csv, .yaml")
@@ -70,17 +73,60 @@ def differences(known: Mapping[str, School], schools: Iterable[School]) -> Itera
             yield f"changed {school.id}: {changes}"
 
 
+def _of_sheets(sheets: Sequence[Sheet], known: Mapping[str, School], today: date) -> Import:
+    first, *others = sheets
+    detail_of_first = detail_titled(first.title) or _detail_by_headings(first)
+    whole = Import([], []) if detail_of_first else _of_rows(first.rows, known, today)
+    details = [(sheet, detail_titled(sheet.title)) for sheet in others]
+    if detail_of_first:
+        details.insert(0, (first, detail_of_first))
+    unread = tuple(sheet.title for sheet, detail in details if detail is None)
+    faults = list(whole.faults)
+    read = [_rows_of(sheet, detail, faults) for sheet, detail in details if detail is not None]
+    refused = {row.cells[0] for row in first.rows if not detail_of_first} - {
+        each.id for each in whole.schools
+    }
+    schools = _with_details({each.id: each for each in whole.schools}, read, known, refused, faults)
+    return Import(schools, faults, unread)
+
+
+def _ids_in(sheet: Sheet) -> list[str]:
+    head, *body = sheet.rows
+    keys = {heading_key(name) for name in SCHOOL_ID[1:3]}
+    places = [place for place, heading in enumerate(head.cells) if heading_key(heading) in keys]
+    return [row.cells[place] for row in body for place in places if place < len(row.cells)]
+
+
+def _detail_by_headings(sheet: Sheet) -> Detail | None:
+    """The further sheet that a file of its own is: one with headings that the main list does not know, or
+    with several rows of a school.
+    """
+    headings = {heading_key(cell) for cell in sheet.rows[0].cells if cell}
+    ids = _ids_in(sheet)
+    if headings <= columns_by_heading(COLUMNS).keys() and len(set(ids)) == len(ids):
+        return None
+    return next((each for each in DETAILS if _fits(each, headings)), None)
+
+
+def _fits(detail: Detail, headings: set[str]) -> bool:
+    by_heading = columns_by_heading(_columns_of(detail))
+    keys = {by_heading[heading].key for heading in headings & by_heading.keys()}
+    return headings <= by_heading.keys() and {SCHOOL_ID.key, *detail.needed} <= keys
+
+
+def _columns_of(detail: Detail) -> tuple[Column, ...]:
+    return (SCHOOL_ID, *detail.columns)
+
+
 def _of_rows(rows: list[Row], known: Mapping[str, School], today: date) -> Import:
     head, *body = rows
-    columns, faults = _columns(head)
-    if not any(column and column.key == "id" for column in columns):
-        faults.append(Fault(head.number, "学校编号", "is missing; every list needs it"))
+    columns, faults = columns_of_head(head, COLUMNS, ("id",))
     if faults:
         return Import([], faults)
     schools: list[School] = []
     seen: dict[tuple[str, str], int] = {("code", code): 0 for code in _codes_of(known)}
     for row in body:
-        values, wrong = _values(row, columns)
+        values, wrong = values_of(row, columns, ("id",))
         wrong = wrong or list(_repeated(row, values, seen, known))
         if not wrong:
             school, wrong = _school(row, values, known, today)
@@ -89,47 +135,64 @@ def _of_rows(rows: list[Row], known: Mapping[str, School], today: date) -> Impor
     return Import(schools, faults)
 
 
-def _columns(head: Row) -> tuple[list[Column | None], list[Fault]]:
-    by_heading = columns_by_heading()
-    columns = [by_heading.get(heading_key(heading)) for heading in head.cells]
-    faults = [
-        Fault(head.number, heading, "is unknown; «schools template» prints the headings")
-        for heading, column in zip(head.cells, columns, strict=True)
-        if heading and column is None
-    ]
-    keys = [column.key for column in columns if column]
-    faults += [
-        Fault(head.number, column.chinese, "is given twice")
-        for place, column in enumerate(column for column in columns if column)
-        if column.key in keys[:place]
-    ]
-    return columns, faults
+def _rows_of(sheet: Sheet, detail: Detail, faults: list[Fault]) -> _Detailed:
+    """The rows of a further sheet; a school of which one is at fault has None of them."""
+    found = _Detailed(detail, sheet.title, {})
+    head, *body = sheet.rows
+    needed = (SCHOOL_ID.key, *detail.needed)
+    columns, wrong = columns_of_head(head, _columns_of(detail), needed)
+    faults += [each._replace(sheet=sheet.title) for each in wrong]
+    seen: dict[tuple[object, ...], int] = {}
+    for row in [] if wrong else body:
+        values, wrong_here = values_of(row, columns, needed)
+        wrong_here = wrong_here or list(_wrong_together(row, values, detail, seen))
+        faults += [each._replace(sheet=sheet.title) for each in wrong_here]
+        school_id = str(values.pop(SCHOOL_ID.key, None) or "")
+        found.rows.setdefault(school_id, []).append((row, {} if wrong_here else values))
+    return found
 
 
-def _values(row: Row, columns: list[Column | None]) -> tuple[Values, list[Fault]]:
-    values: Values = {}
-    faults = []
-    cells = [*row.cells, *[""] * (len(columns) - len(row.cells))]
-    for column, cell in zip(columns, cells, strict=False):
-        if column is None:
-            continue
-        try:
-            values[column.key] = _value(column, cell)
-        except ValueError as error:
-            faults.append(Fault(row.number, column.chinese, str(error)))
-    if any(cells[len(columns) :]):
-        faults.append(Fault(row.number, "(beyond the last heading)", "has a cell under no heading"))
-    return values, faults
+def _wrong_together(
+    row: Row, values: Values, detail: Detail, seen: dict[tuple[object, ...], int]
+) -> Iterator[Fault]:
+    titles = {column.key: column.chinese for column in detail.columns}
+    for starts, ends in SPANS:
+        if ends in titles and values.get(starts) and values.get(ends) and values[ends] < values[starts]:
+            yield Fault(
+                row.number, titles[ends], f"{values[ends]} is before {titles[starts]}, {values[starts]}"
+            )
+    identity = (values[SCHOOL_ID.key], *(values.get(key) for key in detail.identity))
+    first = seen.setdefault(identity, row.number)
+    if first != row.number:
+        yield Fault(row.number, titles[detail.identity[0]], f"stands in row {first} already")
 
 
-def _value(column: Column, cell: str) -> object:
-    if cell.startswith("="):
-        raise ValueError("holds a formula; allowed: its value as plain text")
-    if len(cell) > 2000 or not cell.isprintable():
-        raise ValueError("is too long or holds a control character")
-    if not cell and column.key == "id":
-        raise ValueError("is empty")
-    return column.read(cell) if cell else None
+def _with_details(
+    schools: dict[str, School],
+    read: Sequence[_Detailed],
+    known: Mapping[str, School],
+    refused: set[str],
+    faults: list[Fault],
+) -> list[School]:
+    """The schools with their further rows; one with a row at fault is left out."""
+    for detailed in read:
+        for school_id, rows in detailed.rows.items():
+            was = schools.get(school_id) or known.get(school_id)
+            first, _ = rows[0]
+            if was is None and school_id and school_id not in refused:
+                reason = f"{school_id} is no school that is known"
+                faults.append(Fault(first.number, SCHOOL_ID.chinese, reason, detailed.sheet))
+            if was is None or school_id in refused or not all(values for _, values in rows):
+                refused.add(school_id)
+                continue
+            declared = plain_of(was)
+            detailed.detail.put(detailed.detail, declared, [values for _, values in rows])
+            try:
+                schools[school_id] = school_from(declared)
+            except msgspec.ValidationError as error:
+                refused.add(school_id)
+                faults.append(Fault(first.number, "(whole row)", str(error), detailed.sheet))
+    return [school for school in schools.values() if school.id not in refused]
 
 
 def _repeated(
@@ -159,140 +222,14 @@ def _school(
 ) -> tuple[School | None, list[Fault]]:
     was = known.get(values["id"])
     declared: Values = plain_of(was) if was else {"id": values["id"]}
-    faults = [Fault(row.number, column, reason) for column, reason in _contradictions(values)]
+    faults = [Fault(row.number, column, reason) for column, reason in contradictions(values)]
     if faults:
         return None, faults
-    for key in PLAIN_KEYS:
-        _put(declared, key, values)
-    for change in (_put_code, _put_classes, _put_campuses, _put_lines, _put_devices):
-        change(declared, values, today)
-    _put_declared(declared, values, today)
+    declare(declared, values, today)
     try:
         return school_from(declared), []
     except msgspec.ValidationError as error:
         return None, [Fault(row.number, "(whole row)", str(error))]
-
-
-def _contradictions(values: Values) -> Iterator[tuple[str, str]]:
-    if any(values.get(key) is not None for key in DECLARED_COLUMNS):
-        for key, heading in (("declared_by", "申报人"), ("declared_on", "申报日期")):
-            if values.get(key) is None:
-                yield heading, "is empty, and what is declared needs it"
-    if values.get("school_year") and values.get("classes") is None:
-        yield "班级数", "is empty, and 学年 needs it"
-    for number in range(1, LINES + 1):
-        starts, ends = (values.get(f"lines.{number}.{key}") for key in ("starts", "ends"))
-        if starts and ends and ends < starts:
-            yield f"线路{number}合同结束", f"{ends} is before 合同开始, {starts}"
-
-
-def _put(declared: Values, key: str, values: Values) -> None:
-    """A column that the file has rules; its empty cell takes back what was declared."""
-    if key in values:
-        declared.pop(key, None)
-        if values[key] is not None:
-            declared[key] = values[key]
-
-
-def _put_code(declared: Values, values: Values, today: date) -> None:
-    code = values.get("code")
-    codes = declared.get("codes", [])
-    if code is None or any(each["code"] == code for each in codes):
-        return
-    if not codes and values.get("code_starts") is None:
-        declared["codes"] = [{"code": code}]
-        return
-    starts: date = values.get("code_starts") or today
-    for each in codes:
-        if each.get("ends") is None:
-            each["ends"] = (starts - timedelta(days=1)).isoformat()
-    declared["codes"] = [*codes, {"code": code, "starts": starts.isoformat()}]
-
-
-def _put_classes(declared: Values, values: Values, _today: date) -> None:
-    starts = values.get("school_year")
-    if starts is None:
-        _put(declared, "classes", values)
-        return
-    year = {"starts": starts.isoformat(), "classes": values["classes"], "pupils": values.get("pupils")}
-    others = [each for each in declared.get("classes_by_year", []) if each["starts"] != year["starts"]]
-    kept = {key: value for key, value in year.items() if value is not None}
-    declared["classes_by_year"] = sorted([*others, kept], key=lambda each: str(each["starts"]))
-
-
-def _put_campuses(declared: Values, values: Values, _today: date) -> None:
-    if "campuses" in values:
-        held = {campus["id"]: campus for campus in declared.get("campuses", [])}
-        declared["campuses"] = [held.get(each, {"id": each}) for each in values["campuses"] or []]
-
-
-def _put_devices(declared: Values, values: Values, _today: date) -> None:
-    held = {device["id"]: device for device in declared.get("devices", [])}
-    for key, kind in (("switches", "switch"), ("controllers", "controller")):
-        if key in values:
-            others = [each for each in declared.get("devices", []) if each.get("kind", "switch") != kind]
-            wanted = [{**held.get(each, {}), "id": each, "kind": kind} for each in values[key] or []]
-            declared["devices"] = [*others, *wanted]
-
-
-def _put_lines(declared: Values, values: Values, _today: date) -> None:
-    if not any(key.startswith("lines.") for key in values):
-        return
-    held = {line["id"]: line for line in declared.get("lines", [])}
-    lines = []
-    for number in range(1, LINES + 1):
-        prefix = f"lines.{number}."
-        given = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
-        if any(value is not None for value in given.values()):
-            lines.append(_line(given, held, number))
-    declared["lines"] = lines
-
-
-def _line(given: Values, held: Mapping[str, Values], number: int) -> Values:
-    line_id = given.get("id") or f"line-{number}"
-    line: Values = {**held.get(line_id, {}), "id": line_id}
-    for key in ("carrier", "kind", "interface", "medium", "responders"):
-        _put(line, key, given)
-    terms = {
-        key: given[key] for key in ("down", "up", "number", "starts", "ends") if given.get(key) is not None
-    }
-    if "number" in terms or "starts" in terms or "ends" in terms:
-        contract = {
-            key: value.isoformat() if isinstance(value, date) else value for key, value in terms.items()
-        }
-        others = [each for each in line.get("contracts", []) if not _same_contract(each, contract)]
-        line["contracts"] = [*others, contract]
-    else:
-        for key in ("down", "up"):
-            if key in given:
-                _put(line, f"contracted_{key}", {f"contracted_{key}": given[key]})
-    return line
-
-
-def _same_contract(one: Values, other: Values) -> bool:
-    return all(one.get(key) == other.get(key) for key in ("number", "starts"))
-
-
-def _put_declared(declared: Values, values: Values, _today: date) -> None:
-    by = {"declared_by": values.get("declared_by"), "declared_on": values.get("declared_on")}
-    if by["declared_on"] is None:
-        return
-    by["declared_on"] = by["declared_on"].isoformat()
-    for name in FACTS:
-        if values.get(name) is not None:
-            fact = {"name": name, "holds": values[name], **by}
-            declared["facts"] = [*_without(declared.get("facts", []), fact, "name"), fact]
-    if values.get("wired") is not None or values.get("wireless") is not None:
-        survey = {**by, "wired": values.get("wired") or [], "wireless": values.get("wireless") or []}
-        declared["surveys"] = [*_without(declared.get("surveys", []), survey), survey]
-
-
-def _without(held: list[Values], new: Values, key: str = "declared_on") -> list[Values]:
-    """What is held, without the entry of the same day (and name) that ``new`` takes the place of."""
-    same: Callable[[Values], bool] = lambda each: (  # noqa: E731
-        each[key] == new[key] and each["declared_on"] == new["declared_on"]
-    )
-    return [each for each in held if not same(each)]
 
 
 def _of_yaml(path: Path, known: Mapping[str, School]) -> Import:
@@ -304,19 +241,37 @@ def _of_yaml(path: Path, known: Mapping[str, School]) -> Import:
     faults: list[Fault] = []
     seen: dict[tuple[str, str], int] = {("code", code): 0 for code in _codes_of(known)}
     for number, entry in enumerate(entries, start=1):
-        row = Row(number, [])
-        try:
-            school = convert(entry, School, str(path), below=f"schools[{number - 1}]")
-        except SettingsError as error:
-            faults.append(Fault(number, "(yaml)", str(error).removeprefix(f"{path}: ")))
-            continue
-        wrong = [] if is_id(school.id) else [Fault(number, "id", f"{school.id!r} is not {ALLOWED}")]
-        codes: list[str | None] = [each.code for each in school.codes]
-        for code in codes or [None]:
-            wrong += _repeated(row, {"id": school.id, "code": code}, seen, known)
+        wrong = _faults_of_entry(entry, number, path)
+        if not wrong:
+            school = convert(entry, School, str(path))
+            wrong = list(_faults_of_ids(school, Row(number, []), seen, known))
+            schools.extend([] if wrong else [school])
         faults.extend(wrong)
-        schools.extend([] if wrong else [school])
     return Import(schools, faults)
+
+
+def _faults_of_entry(entry: Any, number: int, path: Path) -> list[Fault]:
+    told = faults_of(entry, School, str(path), below=f"schools[{number - 1}]")
+    return [Fault(number, "(yaml)", each.removeprefix(f"{path}: ")) for each in told]
+
+
+def _faults_of_ids(
+    school: School, row: Row, seen: dict[tuple[str, str], int], known: Mapping[str, School]
+) -> Iterator[Fault]:
+    if not is_id(school.id):
+        yield Fault(row.number, "id", f"{school.id!r} is not {ALLOWED}")
+    for each in school.codes:
+        yield from _fault_of(read_code, each.code, row, "学校标识码")
+    codes: list[str | None] = [each.code for each in school.codes]
+    for code in codes or [None]:
+        yield from _repeated(row, {"id": school.id, "code": code}, seen, known)
+
+
+def _fault_of(read: Callable[[str], object], text: str, row: Row, column: str) -> Iterator[Fault]:
+    try:
+        read(text)
+    except ValueError as error:
+        yield Fault(row.number, column, str(error))
 
 
 def _short(value: object) -> str:

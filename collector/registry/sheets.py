@@ -15,6 +15,7 @@ from xml.etree.ElementTree import ParseError
 MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_UNPACKED_BYTES = 512 * 1024 * 1024
 MAX_ROWS = 100_000
+MAX_SHEETS = 32
 MAX_CELL_CHARACTERS = 2000
 _ENCODINGS = ("utf-8-sig", "gb18030")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -31,16 +32,24 @@ class Row(NamedTuple):
     cells: list[str]
 
 
-def read_sheet(path: Path) -> list[Row]:
-    """The rows of the first sheet that are not empty. Raises SheetError."""
+class Sheet(NamedTuple):
+    """A sheet's title, «» for a .csv file, and its rows that are not empty."""
+
+    title: str
+    rows: list[Row]
+
+
+def read_sheets(path: Path) -> list[Sheet]:
+    """The sheets that are not empty, the first one first. Raises SheetError, also when there is none."""
     data = read_bytes(path)
     if path.suffix.lower() == ".xlsx":
-        rows = _bounded(_xlsx(path, data), path)
+        sheets = list(_xlsx(path, data))
     else:
-        rows = _bounded(_csv(path, data), path)
-    if not rows:
+        sheets = [Sheet("", _bounded(_csv(path, data), path))]
+    filled = [sheet for sheet in sheets if sheet.rows]
+    if not filled:
         raise SheetError(f"{path}: is empty")
-    return rows
+    return filled
 
 
 def read_bytes(path: Path) -> bytes:
@@ -83,7 +92,7 @@ def _csv(path: Path, data: bytes) -> Iterator[Row]:
         raise SheetError(f"{path}: row {reader.line_num}: is not CSV: {error}") from None
 
 
-def _xlsx(path: Path, data: bytes) -> Iterator[Row]:
+def _xlsx(path: Path, data: bytes) -> Iterator[Sheet]:
     import openpyxl  # noqa: PLC0415 (half a second that only spreadsheets need)
 
     try:
@@ -91,8 +100,10 @@ def _xlsx(path: Path, data: bytes) -> Iterator[Row]:
             if sum(member.file_size for member in archive.infolist()) > MAX_UNPACKED_BYTES:
                 raise SheetError(f"{path}: unpacks to more than the {MAX_UNPACKED_BYTES} bytes allowed")
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=False)
-        for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), start=1):
-            yield Row(number, [_text(cell) for cell in cells])
+        for sheet in book.worksheets[:MAX_SHEETS]:
+            lines = enumerate(sheet.iter_rows(values_only=True), start=1)
+            rows = (Row(number, [_text(cell) for cell in cells]) for number, cells in lines)
+            yield Sheet(sheet.title, _bounded(rows, path))
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, IndexError, ParseError) as error:
         raise SheetError(f"{path}: is no whole .xlsx file: {str(error) or type(error).__name__}") from None
 
