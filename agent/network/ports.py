@@ -10,6 +10,7 @@ import msgspec
 
 LOOPBACK = 772
 ETHERNET = 1
+PPP = 512
 """ARPHRD_* of /sys/class/net/IF/type; linux/if_arp.h."""
 
 ETHERNET_HEADER = 14
@@ -54,9 +55,10 @@ class Port(msgspec.Struct, frozen=True):
         return ETHERNET_HEADER if self.kind == ETHERNET else 0
 
 
-def read_port(sys: Path, name: str, connector: Connector) -> Port:
+def read_port(sys: Path, name: str, connector: Connector, pppoe: str | None = None) -> Port:
     """Read one interface below ``sys``; whatever cannot be read is None.
 
+    A PPP interface has the speed, duplex and connector of ``pppoe``, the Ethernet port it is carried by.
     Speed, duplex and connector are told only of ports with hardware below (a VLAN or bond has that of its
     ports): what the kernel says of veth (10 Gbit/s) and tun (10 Mbit/s) was never negotiated.
     """
@@ -68,6 +70,8 @@ def read_port(sys: Path, name: str, connector: Connector) -> Port:
         device_type=device_type,
         operational=parse_operational(_text(directory / "operstate"), _text(directory / "carrier")),
     )
+    if port.kind == PPP and pppoe is not None:
+        name, directory = pppoe, directory.with_name(pppoe)
     if device_type == "bridge" or not _has_hardware(directory):
         return port
     return msgspec.structs.replace(
@@ -105,6 +109,24 @@ def parse_operational(operstate: str, carrier: str) -> bool | None:
 def parse_connector(port: int | None) -> str | None:
     """PORT_* → word of the schema; None where nothing is told."""
     return None if port is None or port == _PORT_NONE else PORT_TYPES.get(port, "other")
+
+
+def pppoe_port(proc: Path) -> str | None:
+    """The Ethernet port that carries the PPPoE sessions of this host; None without one, or with several."""
+    try:
+        return parse_pppoe((proc / "net/pppoe").read_text(encoding="ascii", errors="replace"))
+    except OSError:
+        return None
+
+
+def parse_pppoe(text: str) -> str | None:
+    """Text of /proc/net/pppoe («Id Address Device») → the one device of all sessions.
+
+    The file does not tell which ppp interface a session is, so sessions of two ports give none.
+    """
+    rows = (line.split() for line in text.splitlines()[1:])
+    devices = {words[2] for words in rows if len(words) == 3}
+    return devices.pop() if len(devices) == 1 else None
 
 
 def lower_interfaces(directory: Path) -> list[str]:

@@ -69,6 +69,7 @@ class InterfaceTrack:
         self._last: tuple[int, Counters] | None = None
         self._window_start_ns: int | None = None
         self._moved = _NOTHING
+        self._ip_bytes = {"rx": 0, "tx": 0}
         self._samples = 0
         self._dropped = 0
 
@@ -108,6 +109,7 @@ class InterfaceTrack:
         fields |= self._totals()
         fields |= self._rates(with_peak=seconds >= LEAST_SPAN_SECONDS - 0.1)
         self._moved, self._samples, self._dropped = _NOTHING, 0, 0
+        self._ip_bytes = {"rx": 0, "tx": 0}
         return fields
 
     def _drop(self, at_ns: int) -> None:
@@ -125,6 +127,8 @@ class InterfaceTrack:
             self._tx.peak.restart(at_ns)
             return
         self._moved = total(self._moved, moved)
+        self._ip_bytes["rx"] += rx_bytes
+        self._ip_bytes["tx"] += tx_bytes
         if seconds <= LATEST_SAMPLE_PERIODS * self._period:
             self._samples += 1
             self._rx.add_rate(8 * rx_bytes / seconds)
@@ -149,7 +153,8 @@ class InterfaceTrack:
     def _totals(self) -> dict[str, FieldValue]:
         if self._samples + self._dropped == 0 or self._moved is _NOTHING:
             return {}
-        return {name: getattr(self._moved, name) for name in Counters.__struct_fields__}
+        counted = {name: getattr(self._moved, name) for name in Counters.__struct_fields__}
+        return counted | {f"{way}_ip_bytes": octets for way, octets in self._ip_bytes.items()}
 
     def _rates(self, *, with_peak: bool) -> dict[str, FieldValue]:
         fields = self._rx.take(with_peak=with_peak) | self._tx.take(with_peak=with_peak)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from agent.lines import line_interfaces, remember
-from agent.network import ethtool
+from agent.network import ethtool, offload
 from agent.network.counters import Counters, increase, parse_ipv6_octets, parse_net_dev
-from agent.network.ports import Connector, Port, read_port
+from agent.network.ports import Connector, Port, pppoe_port, read_port
 from agent.network.routes import default_routes, next_hops
 from agent.network.window import LATEST_SAMPLE_PERIODS, InterfaceTrack
 from agent.probe import NoData, Probe, Run, Site
@@ -71,10 +71,17 @@ def build(settings: Settings, site: Site) -> Probe:
 class Interfaces:
     """Watches all interfaces; one window each run, and the next one begins where the last ended."""
 
-    def __init__(self, settings: Settings, site: Site, connector: Connector) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        site: Site,
+        connector: Connector,
+        flowtables: offload.Asked = offload.ask_kernel,
+    ) -> None:
         self._settings = settings
         self._site = site
         self._connector = connector
+        self._flowtables = flowtables
         self._ignored = _any_of(settings.ignore)
         self._lan = _any_of(settings.lan)
         self._tracks: dict[str, InterfaceTrack] = {}
@@ -82,6 +89,8 @@ class Interfaces:
         self._ipv6: dict[str, int] = {}
         self._lines: dict[str, str] = {}
         self._next_hops: dict[str, str] = {}
+        self._pppoe: str | None = None
+        self._bypassed = False
         self._read_ns: int | None = None
         self._looked_ns: int | None = None
         self._told_full = False
@@ -160,6 +169,8 @@ class Interfaces:
         """Read what changes seldom. An interface with a new index is another one under the old name."""
         self._lines = remember(self._lines, line_interfaces(self._site))
         self._next_hops = next_hops(default_routes(self._site.proc))
+        self._pppoe = pppoe_port(self._site.proc)
+        self._bypassed |= offload.bypasses_counters(self._site.sys, self._flowtables) is True
         for name, track in self._tracks.items():
             before = self._ports.get(name)
             self._look_at(name, track)
@@ -168,7 +179,7 @@ class Interfaces:
                 self._ipv6.pop(name, None)
 
     def _look_at(self, name: str, track: InterfaceTrack) -> None:
-        port = self._ports[name] = read_port(self._site.sys, name, self._connector)
+        port = self._ports[name] = read_port(self._site.sys, name, self._connector, self._pppoe)
         track.link_bits_per_second = port.speed_bits_per_second
         track.rx_header_bytes = port.rx_header_bytes
         track.tx_header_bytes = port.tx_header_bytes
@@ -181,6 +192,7 @@ class Interfaces:
                 yield Point("interface", self._tags(name), fields | self._others(name), time_ns)
             if track.is_lost:
                 del self._tracks[name], self._ports[name]
+        self._bypassed = False
 
     def _tags(self, name: str) -> dict[str, str]:
         line = self._lines.get(name)
@@ -194,7 +206,7 @@ class Interfaces:
         """The port as it stands at the window's end, and the window's IPv6 octets."""
         port = self._ports[name]
         told = {
-            "rx_ipv6_bytes": self._ipv6_moved(name),
+            **self._ipv6_told(name),
             "port_bits_per_second": port.speed_bits_per_second,
             "port_type": port.port_type,
             "duplex": port.duplex,
@@ -202,6 +214,13 @@ class Interfaces:
             "next_hop": self._next_hops.get(name),
         }
         return {key: value for key, value in told.items() if value is not None}
+
+    def _ipv6_told(self, name: str) -> dict[str, FieldValue | None]:
+        """The window's IPv6 octets; where flows were forwarded past the counters, that they are not known."""
+        moved = self._ipv6_moved(name)
+        if self._bypassed and moved is not None and not self._ports[name].is_loopback:
+            return {"ipv6_unknown": "flow_offload"}
+        return {"rx_ipv6_bytes": moved}
 
     def _ipv6_octets(self, name: str) -> int | None:
         try:

@@ -166,7 +166,8 @@ def _exporter_settings() -> str:
             f"    type: {kind}",
             "    help: a column",
             "    indexes: [{labelname: ifIndex, type: gauge}]",
-            f"    lookups: [{{labels: [ifIndex], labelname: ifName, oid: {_text(NAME)}, type: DisplayString}}]",
+            "    lookups:",
+            f"    - {{labels: [ifIndex], labelname: ifName, oid: {_text(NAME)}, type: DisplayString}}",
         ]
     lines += ["  max_repetitions: 25", "  retries: 1", "  timeout: 2s", "  version: 2"]
     lines += ["  auth: {community: public}"]

@@ -63,6 +63,15 @@ class FakeHost:
         text = f"ifIndex                         \t2\nIp6InOctets                     \t{octets}\n"
         (self.proc / "net/dev_snmp6" / name).write_text(text, encoding="ascii")
 
+    def pppoe(self, *devices: str) -> None:
+        """Sessions over these ports, as the kernel's pppoe.c prints them."""
+        rows = "".join(
+            f"{n:08X} 00:11:22:33:44:55 {device:>8}\n" for n, device in enumerate(devices, start=1)
+        )
+        (self.proc / "net/pppoe").write_text(
+            "Id       Address              Device\n" + rows, encoding="ascii"
+        )
+
     def ipv4_default(self, *interfaces: str) -> None:
         """Default routes by 172.16.0.1, .2, … in the order given, the first one preferred."""
         text = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"

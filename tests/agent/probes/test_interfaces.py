@@ -19,6 +19,7 @@ from config.measurements import check
 from config.points import Point, encode
 from config.school import Line, School
 from config.settings import SettingsError, convert
+from config.units import Seconds
 from tests.agent.probes.fakes import FakeClock, FakeHost, FakeRun
 from tests.conftest import Golden
 
@@ -47,6 +48,7 @@ def make_host(root: Path) -> FakeHost:
         "tun0", index=10, kind=65534, operstate="unknown", carrier="1", speed="10", tun_flags="0x1"
     )
     host.ipv4_default("ppp0", "eth0.100")
+    host.pppoe("eth0")
     tick(host, 0)
     return host
 
@@ -101,6 +103,105 @@ def test_interfaces_come_go_and_are_renamed(tmp_path: Path) -> None:
     }  # fmt: skip
     assert found["new"].fields["rx_bytes"] == 30_000
     assert found["new"].fields["rx_bits_per_second_max"] == 8 * (1000 - 14)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("eth0", (10**9, "full", "copper")),
+        ("eth0.100", (10**9, "full", "copper")),  # a VLAN is as fast as what carries it
+        ("bond0", (10**10, None, None)),  # a bond adds up; its ports' connectors differ
+        ("br-lan", (None, None, None)),  # a bridge negotiates nothing
+        ("ppp0", (10**9, "full", "copper")),  # PPPoE has the port that carries it
+        ("tun0", (None, None, None)),
+        ("eth2", (None, None, "direct_attach")),  # down
+        ("eth3", (None, None, None)),
+    ],
+)
+def test_the_port_of_each_kind_of_interface(
+    tmp_path: Path, name: str, expected: tuple[int | None, str | None, str | None]
+) -> None:
+    host = make_host(tmp_path)
+    probe = Interfaces(Settings(), site_of(host), CONNECTORS.get)
+    fields = by_interface(probe.measure(FakeRun(FakeClock(), 2, lambda s: tick(host, s))))[name].fields
+    assert tuple(fields.get(key) for key in ("port_bits_per_second", "duplex", "port_type")) == expected
+
+
+@pytest.mark.parametrize(
+    ("sessions", "expected"),
+    [
+        ((), None),
+        (("eth0",), 10**9),
+        (("eth0", "eth0"), 10**9),
+        (("eth0.100",), 10**9),
+        (("eth0", "eth1"), None),
+    ],
+)
+def test_pppoe_on_one_port_or_on_several(
+    tmp_path: Path, sessions: tuple[str, ...], expected: int | None
+) -> None:
+    host = make_host(tmp_path)
+    host.pppoe(*sessions)
+    probe = Interfaces(Settings(), site_of(host), CONNECTORS.get)
+    found = by_interface(probe.measure(FakeRun(FakeClock(), 2, lambda s: tick(host, s))))
+    assert found["ppp0"].fields.get("port_bits_per_second") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [("eth0", 14), ("eth0.100", 0), ("bond0", 14), ("br-lan", 0), ("ppp0", 0), ("tun0", 0)],
+)
+def test_the_link_header_is_taken_off_by_the_kind_of_interface(
+    tmp_path: Path, name: str, header: int
+) -> None:
+    host = make_host(tmp_path)
+    probe = Interfaces(Settings(), site_of(host), CONNECTORS.get)
+    fields = by_interface(probe.measure(FakeRun(FakeClock(), 20, lambda s: tick(host, s))))[name].fields
+    assert fields["rx_ip_bytes"] == int(fields["rx_bytes"]) - header * int(fields["rx_packets"])
+    assert fields["rx_bits_per_second_max"] == RATES[name] / 1000 * (1000 - header) * 8
+
+
+def test_an_interface_that_is_made_anew_counts_from_its_own_beginning(tmp_path: Path) -> None:
+    """ppp0 redials: the same name, another index, and a counter that already passed the old one."""
+    host = make_host(tmp_path)
+
+    def kernel(seconds: float) -> None:
+        if seconds >= 30:
+            host.interface("ppp0", index=99, kind=512, operstate="unknown", carrier="1")
+        octets = round(seconds * 1000) + (10**9 if seconds >= 30 else 0)
+        host.net_dev({"ppp0": (octets, octets // 1000, 0, 0)})
+
+    kernel(0)
+    probe = Interfaces(Settings(look=Seconds(1)), site_of(host), CONNECTORS.get)
+    fields = by_interface(probe.measure(FakeRun(FakeClock(), 60, kernel)))["ppp0"].fields
+    assert fields["rx_bits_per_second_max"] == 8000
+    assert int(fields["rx_bytes"]) < 61_000
+    assert fields["samples_dropped"] == 2
+
+
+@pytest.mark.parametrize(("flowtables", "expected"), [(True, "flow_offload"), (False, None), (None, None)])
+def test_flow_offload_is_said_instead_of_no_ipv6(
+    tmp_path: Path, flowtables: bool | None, expected: str | None
+) -> None:
+    host = make_host(tmp_path)
+    probe = Interfaces(Settings(), site_of(host), CONNECTORS.get, lambda: flowtables)
+    fields = by_interface(probe.measure(FakeRun(FakeClock(), 20, lambda s: tick(host, s))))["ppp0"].fields
+    assert fields.get("ipv6_unknown") == expected
+    assert ("rx_ipv6_bytes" in fields) is (expected is None)
+
+
+def test_ipv6_is_what_came_in_never_what_left(tmp_path: Path) -> None:
+    """Older kernels count forwarded OutOctets twice: whatever they say changes nothing."""
+    host = make_host(tmp_path)
+
+    def kernel(seconds: float) -> None:
+        tick(host, seconds)
+        with (host.proc / "net/dev_snmp6/ppp0").open("a", encoding="ascii") as file:
+            file.write(f"Ip6OutOctets                    \t{round(seconds * 10**9)}\n")
+
+    probe = Interfaces(Settings(), site_of(host), CONNECTORS.get, lambda: False)
+    fields = by_interface(probe.measure(FakeRun(FakeClock(), 20, kernel)))["ppp0"].fields
+    assert fields["rx_ipv6_bytes"] == 20 * 50_000
 
 
 def test_the_interface_of_a_line_is_never_ignored(tmp_path: Path) -> None:
