@@ -21,6 +21,7 @@ from collector.ingest.journal import Journal
 from collector.ingest.liveness import Liveness
 from collector.ingest.service import IngestService
 from collector.ingest.set_aside import SetAside
+from collector.metrics import metrics_routes
 from collector.registry import Registry
 from collector.responder import open_far_end, ticket_routes
 from collector.responder.icmpv6_routes import icmpv6_routes, open_icmpv6
@@ -47,7 +48,6 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     registry = Registry.open(settings.registry_url, settings.registry.refresh)
     stack.callback(registry.close)
     verdicts = open_room(registry, settings.verdicts, clock)
-    ticker = Ticker([verdicts.tick, registry.flush_seen])
     store = open_store(settings)
     stack.callback(store.close)
     journal = Journal(
@@ -60,12 +60,19 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     set_aside = SetAside(data / "set_aside.jsonl", settings.ingest.set_aside_bytes)
     liveness = Liveness(clock)
     consumer = Consumer(
-        journal, store, set_aside=set_aside, clock=clock, upkeep_every_seconds=settings.store.fold_every
+        journal,
+        store,
+        set_aside=set_aside,
+        clock=clock,
+        upkeep_every_seconds=settings.store.fold_every,
+        catch_up_bytes_per_second=settings.store.catch_up,
     )
     ingest = IngestService(
         settings, agents=registry, journal=journal, liveness=liveness, set_aside=set_aside, clock=clock
     )
     stack.callback(ingest.close)
+    ingest.remember(store)
+    ticker = Ticker([verdicts.tick, registry.flush_seen, ingest.save])
     uptime = UptimeRoom(
         registry, store, liveness, verdicts.calendar, settings.uptime,
         heartbeat_seconds=settings.heartbeat, clock=clock,
@@ -106,6 +113,7 @@ def routes_of(rooms: Rooms) -> list[BaseRoute]:
     """Every route of every room."""
     return [
         *rooms.ingest.routes(),
+        *metrics_routes(rooms),
         *ticket_routes(rooms),
         *icmpv6_routes(rooms, rooms.icmpv6),
         *api_routes(rooms),

@@ -31,6 +31,8 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Connections at one time."""
     max_connections_per_address: Count = 256
     """Connections of one address at one time."""
+    metrics: Literal["loopback", "anyone", "off"] = "loopback"
+    """Who may read /metrics, the collector's own counts for Prometheus."""
     header_deadline: Seconds = Seconds(10)
     """A connection that has not sent its whole request head by then is closed."""
 
@@ -126,7 +128,7 @@ class VerdictSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is judged, by which calendar, and how often."""
 
     plans: tuple[str, ...] = ()
-    """Ids of the plans that come with the program, or files; none are all that are in force."""
+    """The county's own plans, ids of shipped ones or files; without any nothing is judged."""
     calendar: str = ""
     """A calendar file; empty is China's public holidays without terms."""
     rejudge: Seconds = Seconds(300)

@@ -5,11 +5,15 @@ Source: ARCHITECTURE.md, «Wire». An anchor is the collector's time when a boot
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
+
+log = logging.getLogger(__name__)
 
 TOLERANCE_NS = 2 * 10**9
 MAX_BOOTS = 20_000
@@ -39,9 +43,13 @@ class PushHeaders(msgspec.Struct, frozen=True):
 class ClockBook:
     """Remembers, for each boot of each agent, where its monotonic clock stands in the collector's time."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path | None = None) -> None:
+        """``file`` keeps what was learned over a restart: a batch may be of a boot that is long over."""
+        self._file = file
         self._anchors: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._lock = threading.Lock()
+        if file is not None:
+            self._anchors.update(_read(file))
 
     def learn(self, agent_id: str, sent: Clocks, received_ns: int) -> None:
         """Take the clocks that a push or a heartbeat brought."""
@@ -51,6 +59,19 @@ class ClockBook:
             self._anchors.move_to_end(key)
             while len(self._anchors) > MAX_BOOTS:
                 self._anchors.popitem(last=False)
+
+    def save(self) -> None:
+        """Write the file. One that cannot be written is told, not raised."""
+        if self._file is None:
+            return
+        with self._lock:
+            data = msgspec.msgpack.encode(list(self._anchors.items()))
+        new = self._file.with_suffix(".new")
+        try:
+            new.write_bytes(data)
+            new.replace(self._file)
+        except OSError as error:
+            log.warning("clocks not saved file=%s reason=%s", self._file, error)
 
     def correction_ns(self, agent_id: str, recorded: Clocks | None) -> int:
         """What to add to the times of a batch; 0 within the tolerance, and for a boot never heard of."""
@@ -62,6 +83,17 @@ class ClockBook:
             return 0
         difference = anchor + recorded.monotonic_ns - recorded.wall_ns
         return difference if abs(difference) > TOLERANCE_NS else 0
+
+
+def _read(file: Path) -> list[tuple[tuple[str, str], int]]:
+    """What was saved; nothing of a file that is not there or is damaged."""
+    try:
+        return msgspec.msgpack.decode(file.read_bytes(), type=list[tuple[tuple[str, str], int]])
+    except FileNotFoundError:
+        return []
+    except (OSError, msgspec.DecodeError) as error:
+        log.warning("clocks forgotten file=%s reason=%s", file, error)
+        return []
 
 
 def read_headers(headers: Mapping[str, str]) -> PushHeaders:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -21,8 +22,18 @@ log = logging.getLogger(__name__)
 
 GROUP_BYTES = 4 * 1024 * 1024
 WAIT_SECONDS = 0.5
+WAIT_BEHIND_SECONDS = 0.05
+MUCH_BYTES = 4 * GROUP_BYTES
+"""A journal that holds so much when the collector starts is taken as a backlog: new points go first."""
+AWAY_SECONDS = 5.0
+"""A store that refused for longer was away; what came meanwhile is a backlog."""
 LISTENER_ATTEMPTS = 3
 LISTENER_WAIT_SECONDS = 0.5
+WAIT_BEHIND_SECONDS = 0.05
+MUCH_BYTES = 4 * GROUP_BYTES
+"""A journal that holds so much when the collector starts is taken as a backlog: new points go first."""
+AWAY_SECONDS = 5.0
+"""A store that refused for longer was away; what came meanwhile is a backlog."""
 MAX_BACKOFF_SECONDS = 30.0
 
 
@@ -42,6 +53,8 @@ class ConsumerCounts(msgspec.Struct):
     batches: int = 0
     unreadable: int = 0
     store_failures: int = 0
+    store_writes: int = 0
+    store_seconds: float = 0.0
 
 
 class Consumer:
@@ -55,6 +68,7 @@ class Consumer:
         set_aside: SetAside,
         clock: Clock,
         upkeep_every_seconds: float,
+        catch_up_bytes_per_second: float = math.inf,
     ) -> None:
         self.counts = ConsumerCounts()
         self._journal = journal
@@ -67,6 +81,9 @@ class Consumer:
         self._thread = threading.Thread(target=self._run, name="consumer", daemon=True)
         self._upkeep_due = 0.0
         self._in_round = False
+        self._came_back = False
+        self._catch_up_rate = min(catch_up_bytes_per_second, float(GROUP_BYTES) * 1000)
+        self._catch_up_due = 0.0
 
     def add_listener(self, listener: Listener) -> None:
         """Tell ``listener`` of every point from now on. Call it before ``start``."""
@@ -83,14 +100,40 @@ class Consumer:
             self._thread.join()
 
     def _run(self) -> None:
+        if self._journal.waiting_bytes() > MUCH_BYTES:
+            self._journal.leave_behind()
         while not self._stop.is_set():
-            bodies = self._journal.read(GROUP_BYTES, 0 if self._in_round else WAIT_SECONDS)
-            batches = [batch for batch in map(self._decoded, bodies) if batch is not None]
-            if batches and not self._stored(batches):
+            if not self._take(self._journal.read(GROUP_BYTES, self._wait_seconds()), self._journal.taken):
                 return
-            self._tell(batches)
-            self._journal.taken()
+            if self._came_back:
+                self._came_back = False
+                self._journal.leave_behind()
+            if self._journal.is_behind() and not self._catch_up():
+                return
             self._upkeep()
+
+    def _wait_seconds(self) -> float:
+        if self._in_round:
+            return 0
+        return WAIT_BEHIND_SECONDS if self._journal.is_behind() else WAIT_SECONDS
+
+    def _take(self, bodies: list[bytes], taken: Callable[[], None]) -> bool:
+        """Store a group and tell of it. False when the collector stops before the store took it."""
+        batches = [batch for batch in map(self._decoded, bodies) if batch is not None]
+        if batches and not self._stored(batches):
+            return False
+        self._tell(batches)
+        taken()
+        return True
+
+    def _catch_up(self) -> bool:
+        """A piece of what was left behind, when the rate allows it. False as ``_take``."""
+        now = time.monotonic()
+        if now < self._catch_up_due:
+            return True
+        bodies = self._journal.read_behind(min(GROUP_BYTES, max(1, round(self._catch_up_rate))))
+        self._catch_up_due = now + sum(map(len, bodies)) / self._catch_up_rate
+        return not bodies or self._take(bodies, self._journal.taken_behind)
 
     def _decoded(self, body: bytes) -> Batch | None:
         try:
@@ -103,13 +146,18 @@ class Consumer:
     def _stored(self, batches: list[Batch]) -> bool:
         """Write until the store takes it. False when the collector stops first."""
         backoff = 0.5
+        begin = time.monotonic()
         while True:
             try:
+                began = time.perf_counter()
                 self._write(batches)
             except StoreUnavailable as error:
                 self.counts.store_failures += 1
                 log.warning("store unavailable retry_seconds=%.1f reason=%s", backoff, error)
             else:
+                self.counts.store_seconds += time.perf_counter() - began
+                self.counts.store_writes += 1
+                self._came_back = time.monotonic() - begin > AWAY_SECONDS
                 return True
             if self._stop.wait(backoff):
                 return False

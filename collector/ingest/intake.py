@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from collector.batch import Batch, Group, Series
@@ -44,6 +45,9 @@ class Window(NamedTuple):
     newest_ns: int
 
 
+SeriesName: TypeAlias = tuple[str, frozenset[tuple[str, str]]]
+
+
 class _Head(NamedTuple):
     series: Series
     refusal: tuple[Reason, str] | None
@@ -52,13 +56,15 @@ class _Head(NamedTuple):
 class AgentSeries:
     """The series that one agent writes: a cache of heads, and the cap on how many series there are."""
 
-    def __init__(self, identity: AgentIdentity, declared: Declared, max_series: int) -> None:
+    def __init__(
+        self, identity: AgentIdentity, declared: Declared, max_series: int, known: Iterable[SeriesName] = ()
+    ) -> None:
         self._given = {"school": identity.school_id, "agent": identity.agent_id}
         self._may_write_others = identity.may_write_others
         self._declared = declared
         self._max_series = max_series
         self._heads: dict[str, _Head] = {}
-        self._known: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+        self._known: set[SeriesName] = set(known)
 
     def head(self, text: str, *, others: bool) -> _Head:
         """The series of a line's head, or why it is refused. Raises LineError."""
@@ -105,6 +111,13 @@ class SeriesBook:
         self._max_series = max_series
         self._lock = threading.Lock()
         self._agents: dict[str, tuple[tuple[str, bool], AgentSeries]] = {}
+        self._remembered: dict[str, set[SeriesName]] = {}
+
+    def remember(self, measurement: str, tags: Mapping[str, str]) -> None:
+        """A series that was written before the collector started counts as one of its agent."""
+        with self._lock:
+            names = self._remembered.setdefault(tags.get("agent", ""), set())
+            names.add((measurement, frozenset(tags.items())))
 
     def of(self, identity: AgentIdentity) -> AgentSeries:
         """The series of an agent."""
@@ -112,7 +125,8 @@ class SeriesBook:
         with self._lock:
             found = self._agents.get(identity.agent_id)
             if found is None or found[0] != rights:
-                found = (rights, AgentSeries(identity, self._declared, self._max_series))
+                known = self._remembered.pop(identity.agent_id, set())
+                found = (rights, AgentSeries(identity, self._declared, self._max_series, known))
                 self._agents[identity.agent_id] = found
             return found[1]
 
@@ -145,6 +159,8 @@ class Intake:
         dating = _Dating(PRECISIONS[precision], moved_ns, received_ns, *window)
         reading = _Reading(self.series.of(identity), self._declared, self._layouts, dating, others=others)
         reading.read(_text_of(body))
+        if moved_ns and reading.series:
+            reading.mark_moved(identity)
         groups = [Group(*shape, rows) for shape, rows in reading.groups.items() if rows]
         batch = Batch(identity.school_id, identity.agent_id, received_ns, reading.series, groups, moved_ns)
         return batch, reading.refused
@@ -215,6 +231,17 @@ class _Reading:
                 refusal = (Reason.SYNTAX, str(error))
             if refusal is not None:
                 self.refused.append(Refused(line.number, *refusal, f"{line.head} {line.fields}"))
+
+    def mark_moved(self, identity: AgentIdentity) -> None:
+        """Say in the store that the times of this batch were moved: by a point at its newest time."""
+        times = [row[-2] for rows in self.groups.values() for row in rows]
+        if times:
+            series = Series("clock", {"school": identity.school_id, "agent": identity.agent_id})
+            fields = ("moved_seconds", "points")
+            self._rows(series, fields).append(
+                [self._dating.moved_ns / 1e9, len(times), max(times), len(self.series)]
+            )
+            self.series.append(series)
 
     def _known(self, text: str) -> bool:
         """Take a line of a series and a layout that are known. False for any other."""

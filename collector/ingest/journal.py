@@ -12,6 +12,7 @@ import mmap
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 _SEEN_FILE = "seen"
 _CURSOR_FILE = "cursor"
+_SAVED = tuple[tuple[int, int], list[tuple[tuple[int, int], tuple[int, int]]]]
+MAX_BEHIND = 16
+"""Outages of the store whose points are kept apart."""
 _GROUP_BYTES = 8 * 1024 * 1024
 
 
@@ -38,6 +42,13 @@ class Position(NamedTuple):
 
     segment: int
     offset: int
+
+
+class Span(NamedTuple):
+    """From one place in the journal to before another."""
+
+    start: Position
+    end: Position
 
 
 class JournalCounts(msgspec.Struct):
@@ -75,9 +86,11 @@ class Journal:
         self._seen = _load_seen(folder / _SEEN_FILE)
         self._seen_lock = threading.Lock()
         self._sizes = _segments(folder)
-        saved = _load_cursor(folder / _CURSOR_FILE)
+        self._begun = {number: _begun(folder, number) for number in self._sizes}
+        saved, behind = _load_cursor(folder / _CURSOR_FILE)
         self._learn_keys()
-        self._cursor = self._next = self._start_after(saved)
+        self._cursor = self._next = self._next_behind = self._start_after(saved)
+        self._behind = [span for span in behind if span.end.segment in self._sizes]
         self._number = self._first_own = max(saved.segment, *self._sizes, 0) + 1
         self._file = -1
         self._open_segment()
@@ -101,17 +114,8 @@ class Journal:
         """The next batches in order, at most about ``max_bytes``; empty when none came in time."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._reading_ahead(), timeout_seconds)
-            sizes = dict(self._sizes)
-        bodies: list[bytes] = []
-        total = 0
-        for record, position in self._records_from(self._cursor, sizes):
-            bodies.append(record.body)
-            self._next = position
-            total += len(record.body)
-            if total >= max_bytes:
-                break
-        else:
-            self._next = max([self._cursor, *(Position(*item) for item in sizes.items())])
+            end = self._end()
+        bodies, self._next = self._read(Span(self._cursor, end), max_bytes)
         return bodies
 
     def taken(self) -> None:
@@ -120,19 +124,52 @@ class Journal:
         Without a readable cursor file the journal is read again from its first segment: points are
         idempotent.
         """
-        if self._next == self._cursor:
-            return
+        if self._next != self._cursor:
+            self._move(self._next, self._behind)
+
+    def leave_behind(self) -> None:
+        """What waits now is read by ``read_behind``; ``read`` goes on with what comes from now on."""
         with self._changed:
-            self._cursor = self._next
-            finished = [number for number in self._sizes if number < self._cursor.segment]
-        self._save(_CURSOR_FILE, msgspec.msgpack.encode(self._cursor), durable=False)
-        if finished:
-            self._drop(finished)
+            end = self._end()
+        if end > self._cursor:
+            behind = [*self._behind, Span(self._cursor, end)]
+            if len(behind) > MAX_BEHIND:
+                behind = [Span(behind[0].start, behind[1].end), *behind[2:]]
+            self._next = end
+            self._move(end, behind)
+
+    def read_behind(self, max_bytes: int) -> list[bytes]:
+        """The next batches of what was left behind, the oldest first; empty when nothing is left."""
+        while self._behind:
+            bodies, self._next_behind = self._read(self._behind[0], max_bytes)
+            if bodies:
+                return bodies
+            self._move(self._cursor, self._behind[1:])
+        return []
+
+    def taken_behind(self) -> None:
+        """All that ``read_behind`` gave last is in the store."""
+        first, *rest = self._behind
+        left = [Span(self._next_behind, first.end)] if self._next_behind < first.end else []
+        self._move(self._cursor, [*left, *rest])
+
+    def is_behind(self) -> bool:
+        """True while something that was left behind is not in the store."""
+        return bool(self._behind)
 
     def waiting_bytes(self) -> int:
         """Bytes on disk that the store does not have yet."""
         with self._changed:
-            return sum(self._sizes.values()) - self._cursor.offset
+            spans = [*self._behind, Span(self._cursor, self._end())]
+            return sum(self._bytes_in(span) for span in spans)
+
+    def oldest_ns(self) -> int | None:
+        """When the file of the oldest batch that waits was begun, in nanoseconds since 1970 UTC; None when
+        nothing waits. A bound: the batch itself may be younger."""
+        if not self.waiting_bytes():
+            return None
+        with self._changed:
+            return self._begun.get(self._first_kept(), None)
 
     def close(self) -> None:
         """Write what waits, then stop. Idempotent."""
@@ -281,22 +318,60 @@ class Journal:
         _sync_folder(self._folder)
         with self._changed:
             self._sizes[self._number] = 0
+            self._begun[self._number] = time.time_ns()
 
     # --- reading
 
     def _reading_ahead(self) -> bool:
-        return any(Position(number, size) > self._cursor for number, size in self._sizes.items() if size)
+        return self._end() > self._cursor
 
-    def _records_from(self, start: Position, sizes: dict[int, int]) -> Iterator[tuple[Record, Position]]:
+    def _end(self) -> Position:
+        """Behind the last record on disk."""
+        return max([self._cursor, *(Position(*item) for item in self._sizes.items() if item[1])])
+
+    def _bytes_in(self, span: Span) -> int:
+        total = 0
+        for number, size in self._sizes.items():
+            if span.start.segment <= number <= span.end.segment:
+                begin = span.start.offset if number == span.start.segment else 0
+                total += max(0, (span.end.offset if number == span.end.segment else size) - begin)
+        return total
+
+    def _first_kept(self) -> int:
+        return min([self._cursor, *(span.start for span in self._behind)]).segment
+
+    def _read(self, span: Span, max_bytes: int) -> tuple[list[bytes], Position]:
+        """Batches from the start of a span, and where to go on."""
+        bodies: list[bytes] = []
+        total = 0
+        for record, position in self._records_in(span):
+            bodies.append(record.body)
+            total += len(record.body)
+            if total >= max_bytes:
+                return bodies, position
+        return bodies, span.end
+
+    def _records_in(self, span: Span) -> Iterator[tuple[Record, Position]]:
+        with self._changed:
+            sizes = dict(self._sizes)
         for number in sorted(sizes):
-            if number < start.segment or not sizes[number]:
+            if not span.start.segment <= number <= span.end.segment:
                 continue
-            offset = start.offset if number == start.segment else 0
-            for found in _scan_file(_path(self._folder, number), offset, sizes[number]):
+            offset = span.start.offset if number == span.start.segment else 0
+            end = span.end.offset if number == span.end.segment else sizes[number]
+            for found in _scan_file(_path(self._folder, number), offset, end):
                 if isinstance(found, Record):
                     yield found, Position(number, found.end)
                 elif number >= self._first_own:  # older segments were counted when the journal was opened
                     self._count_damage(number, found)
+
+    def _move(self, cursor: Position, behind: list[Span]) -> None:
+        with self._changed:
+            self._cursor, self._behind = cursor, behind
+            finished = [number for number in self._sizes if number < self._first_kept()]
+        self._save(_CURSOR_FILE, msgspec.msgpack.encode((cursor, behind)), durable=False)
+        if finished:
+            self._drop(finished)
 
     def _drop(self, finished: list[int]) -> None:
         """Delete segments; what they taught about sequence numbers is saved first."""
@@ -308,6 +383,7 @@ class Journal:
         with self._changed:
             for number in finished:
                 del self._sizes[number]
+                self._begun.pop(number, None)
 
     def _save(self, name: str, data: bytes, *, durable: bool) -> None:
         """Replace a file in one step. A full disk must not keep the journal from shrinking: told, not
@@ -326,6 +402,11 @@ def _path(folder: Path, number: int) -> Path:
     return folder / f"{number:012d}.journal"
 
 
+def _begun(folder: Path, number: int) -> int:
+    """When a segment that was found was written last: its first record is older."""
+    return _path(folder, number).stat().st_mtime_ns
+
+
 def _segments(folder: Path) -> dict[int, int]:
     """Sizes of the segments found, by number."""
     return {int(path.stem): path.stat().st_size for path in folder.glob("*.journal") if path.stem.isdecimal()}
@@ -338,11 +419,12 @@ def _scan_file(path: Path, start: int, end: int) -> Iterator[Record | Damage]:
         yield from scan(data, start)
 
 
-def _load_cursor(path: Path) -> Position:
+def _load_cursor(path: Path) -> tuple[Position, list[Span]]:
     try:
-        return Position(*msgspec.msgpack.decode(path.read_bytes(), type=tuple[int, int]))
+        cursor, behind = msgspec.msgpack.decode(path.read_bytes(), type=_SAVED)
     except (OSError, msgspec.DecodeError):
-        return Position(0, 0)
+        return Position(0, 0), []
+    return Position(*cursor), [Span(Position(*start), Position(*end)) for start, end in behind]
 
 
 def _load_seen(path: Path) -> SeenSequences:

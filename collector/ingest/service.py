@@ -25,6 +25,7 @@ from collector.ingest.liveness import Heartbeat, Liveness
 from collector.ingest.sequences import BatchKey
 from collector.ingest.set_aside import Refused, SetAside
 from collector.settings import CollectorSettings
+from collector.store.interface import Store, StoreUnavailable
 from config.clock import Clock
 from config.measurements import Declared, schema
 
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 PARSERS = 2
 """Threads that decode and parse; it is also how many decoded bodies are held at one time."""
 MAX_HEARTBEAT_BYTES = 4096
+SAVE_EVERY_NS = 60 * 10**9
 V2_PRECISIONS = ("ns", "us", "ms", "s")
 
 
@@ -71,7 +73,7 @@ class IngestService:
         clock: Clock,
     ) -> None:
         self.counts = IngestCounts()
-        self.clocks = ClockBook()
+        self.clocks = ClockBook(settings.data / "clocks")
         self.intake = Intake(Declared(schema()), settings.ingest.max_series_per_agent)
         self._settings = settings
         self._agents = agents
@@ -79,6 +81,7 @@ class IngestService:
         self._liveness = liveness
         self._set_aside = set_aside
         self._clock = clock
+        self._save_due_ns = clock.monotonic_ns() + SAVE_EVERY_NS
         self._parsers = ThreadPoolExecutor(PARSERS, thread_name_prefix="ingest")
         self._receiving = Receiving(
             max_body_bytes=settings.ingest.max_body_bytes,
@@ -98,9 +101,27 @@ class IngestService:
             Route("/health", self._health, methods=["GET"]),
         ]
 
+    def remember(self, store: Store) -> None:
+        """The series that each agent wrote before: the cap on them holds over a restart."""
+        try:
+            points = store.latest()
+        except StoreUnavailable as error:
+            log.warning("series counted anew reason=%s", error)
+            return
+        for point in points:
+            self.intake.series.remember(point.measurement, point.tags)
+
+    def save(self) -> None:
+        """Keep what was learned of the agents' clocks, once a minute at most."""
+        now_ns = self._clock.monotonic_ns()
+        if now_ns >= self._save_due_ns:
+            self._save_due_ns = now_ns + SAVE_EVERY_NS
+            self.clocks.save()
+
     def close(self) -> None:
         """Wait for the bodies that are being parsed."""
         self._parsers.shutdown(wait=True)
+        self.clocks.save()
 
     async def _write_v2(self, request: Request) -> Response:
         identity = identify(request, self._agents)
