@@ -10,15 +10,16 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from collector.opening import config_option, opened_registry
 from collector.registry import Registry
-from collector.verdicts.opening import open_room
+from collector.verdicts.opening import allowed_plans, open_room
 from collector.verdicts.report import SchoolVerdicts, as_text, report_of, shares_of
-from collector.verdicts.room import VerdictRoom
+from collector.verdicts.room import Judged, VerdictRoom
 from config.calendar import SchoolCalendar
 from config.cli import ExitStatus, fail
-from config.present import LOOKS, rows, table
+from config.present import DUE, LOOKS, row, rows, table
 from config.school import School
 from config.verdict import Answer, ShareVerdict
 from config.words import Language, language_of_environment, message, translate
@@ -40,11 +41,14 @@ def command(
         _refuse_unknown_plan(room, plan_id)
         moment = _end_of(at_text, room.calendar) if at_text else None
         found = [each for school in schools for each in _verdicts(room, school, plan_id, moment)]
-        shares = shares_of(room, found, moment or datetime.now(UTC))
+        # one school's answer is no share of the county
+        shares = [] if school_id else shares_of(room, found, moment or datetime.now(UTC))
     if as_json:
         click.echo(as_text({"schools": list(map(report_of, found)), "county": shares}))
+    elif school_id:
+        _print_school(found, language_of_environment(os.environ))
     else:
-        _print(found, shares)
+        _print_county(found, shares, language_of_environment(os.environ), room.calendar)
     raise click.exceptions.Exit(int(_status(found)))
 
 
@@ -58,6 +62,8 @@ def _chosen(registry: Registry, school_id: str | None) -> list[School]:
 
 
 def _refuse_unknown_plan(room: VerdictRoom, plan_id: str | None) -> None:
+    if not room.plans:
+        fail(f"key verdicts.plans: names no plan, so nothing is judged; allowed: {allowed_plans()}")
     if plan_id is not None and plan_id not in room.plans:
         fail(f"plan {plan_id}: is not judged here; allowed: {', '.join(room.plans)}")
 
@@ -67,6 +73,8 @@ def _end_of(text: str, calendar: SchoolCalendar) -> datetime:
         day = date.fromisoformat(text)
     except ValueError:
         fail(f"--at {text}: is no day; allowed: YYYY-MM-DD")
+    if day > calendar.local_day(datetime.now(UTC)):
+        fail(f"--at {text}: is yet to come; allowed: today or a day before")
     return datetime.combine(day, time.max, calendar.time_zone)
 
 
@@ -90,8 +98,8 @@ def _status(found: Sequence[SchoolVerdicts]) -> ExitStatus:
     return ExitStatus.MET if answers == {Answer.MET} else ExitStatus.UNKNOWN
 
 
-def _print(found: Sequence[SchoolVerdicts], shares: Sequence[ShareVerdict]) -> None:
-    language = language_of_environment(os.environ)
+def _print_school(found: Sequence[SchoolVerdicts], language: Language) -> None:
+    """Everything that is known of one school."""
     console = Console()
     for each in found:
         if each.judged:
@@ -99,20 +107,57 @@ def _print(found: Sequence[SchoolVerdicts], shares: Sequence[ShareVerdict]) -> N
             console.print(f"\n{title}", style="bold", markup=False)
             verdicts = [judged.verdict for judged in each.judged]
             console.print(table(rows(verdicts, language, each.at), language))
+
+
+def _print_county(
+    found: Sequence[SchoolVerdicts],
+    shares: Sequence[ShareVerdict],
+    language: Language,
+    calendar: SchoolCalendar,
+) -> None:
+    """A row for each target of each school, then the targets that are asked of a share of them."""
+    console = Console()
+    headings = (
+        message("School"), message("Target"), message("Verdict"),
+        message("Since"), message("Needed"), message("Evidence"),
+    )  # fmt: skip
+    made = Table(*(translate(heading, language) for heading in headings))
+    for each in found:
+        for judged in each.judged:
+            made.add_row(*_cells(each, judged, language, calendar), style=LOOKS[judged.verdict.answer].style)
+    console.print(made)
     if shares:
         console.print(_share_table(shares, language))
+
+
+def _cells(
+    school: SchoolVerdicts, judged: Judged, language: Language, calendar: SchoolCalendar
+) -> Iterator[Text]:
+    shown = row(judged.verdict, language, school.at)
+    since = calendar.local_day(judged.since).isoformat()
+    first = shown.evidence[0] if judged.verdict.evidence else ""
+    name = f"{school.school.id} {school.school.name}".strip()
+    target = f"{judged.verdict.plan} · {shown.target}"
+    yield from map(Text, (name, target, f"{shown.symbol} {shown.word}", since, shown.needed, first))
 
 
 def _share_table(shares: Sequence[ShareVerdict], language: Language) -> Table:
     headings = (
         message("Target"), message("Verdict"), message("Schools asked"),
-        message("met"), message("not met"), message("unknown"),
+        message("met"), message("not met"), message("unknown"), message("Remarks"),
     )  # fmt: skip
     made = Table(*(translate(heading, language) for heading in headings))
     for share in shares:
         look = LOOKS[share.answer]
+        target = translate(
+            "{target} (by {deadline})",
+            language,
+            target=f"{share.plan} {share.target}",
+            deadline=share.deadline,
+        )
         asked = f"{share.share_percent} % × {share.schools}"
         counts = (str(share.met), str(share.not_met), str(share.unknown))
         answer = f"{look.symbol} {translate(look.word, language)}"
-        made.add_row(f"{share.plan} {share.target}", answer, asked, *counts, style=look.style)
+        remark = share.quote if share.due == "due" else f"{translate(DUE[share.due], language)} {share.quote}"
+        made.add_row(*map(Text, (target, answer, asked, *counts, remark)), style=look.style)
     return made

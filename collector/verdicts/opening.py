@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from config.plan import Plan, load_plan, shipped_plans
 from config.school import School
 from config.settings import SettingsError
 from config.verdict import Verdict
+
+log = logging.getLogger(__name__)
 
 NS = 10**9
 
@@ -43,9 +46,12 @@ def calendar_of(settings: VerdictSettings) -> SchoolCalendar:
 
 
 def chosen_plans(names: Sequence[str]) -> dict[str, Plan]:
-    """Plans by id: of ``names`` (ids of shipped plans, or files), else all shipped ones that are in force."""
+    """Plans by id: of ``names``, ids of shipped plans, or files. To name a lapsed one is to choose it.
+
+    Without names nothing is judged: what other counties promised is no measure for this one's schools.
+    """
     if not names:
-        return {plan.id: plan for plan in shipped_plans().values() if plan.status != "lapsed"}
+        log.warning("no plan is named, nothing is judged key=verdicts.plans allowed=%s", allowed_plans())
     plans = [_plan_named(name) for name in names]
     chosen = {plan.id: plan for plan in plans}
     if len(chosen) < len(plans):
@@ -59,8 +65,12 @@ def _plan_named(name: str) -> Plan:
         return shipped[name]
     if name.endswith((".yaml", ".yml")):
         return load_plan(Path(name))
-    known = ", ".join(sorted(shipped))
-    raise SettingsError(f"key verdicts.plans: {name} is no plan; allowed: {known}, or a .yaml file")
+    raise SettingsError(f"key verdicts.plans: {name} is no plan; allowed: {allowed_plans()}")
+
+
+def allowed_plans() -> str:
+    """What ``verdicts.plans`` may name, in words."""
+    return f"{', '.join(sorted(shipped_plans()))}, or a .yaml file"
 
 
 def _judge_by(calendar: SchoolCalendar) -> JudgeSchool:

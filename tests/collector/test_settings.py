@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collector.settings import CollectorSettings, load_settings
+from collector.settings import CollectorSettings, VerdictSettings, load_settings
 from config.settings import SettingsError
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "collector.yaml"
@@ -44,4 +44,5 @@ def test_what_cannot_be_is_told_in_one_line(tmp_path: Path, text: str, key: str)
 
 def test_the_example_is_the_defaults() -> None:
     example = msgspec.structs.replace(load_settings(EXAMPLE), responder=None)
-    assert example == CollectorSettings(data_directory="var/collector")
+    plans = VerdictSettings(plans=("shandan",))  # which ones are a county's own is the one thing to choose
+    assert example == CollectorSettings(data_directory="var/collector", verdicts=plans)

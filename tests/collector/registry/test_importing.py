@@ -29,7 +29,7 @@ class County:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = folder / "collector.yaml"
-        self.config.write_text(f"data_directory: {folder}/data\n")
+        self.config.write_text(f"data_directory: {folder}/data\nverdicts: {{plans: [shandan]}}\n")
 
     def file(self, *rows: str, name: str = "list.csv", encoding: str = "utf-8") -> Path:
         path = self.folder / name
