@@ -28,8 +28,7 @@ LEAST_BITS = 200 * 1500 * 8
 WINDOW_ROUND_TRIPS = 4
 LONGEST_WINDOW_SECONDS = 0.5
 STEP_SLACK_SECONDS = 0.01
-"""A sub-interval holds at least 200 packets and 4 round trips: 50 ms of 10 Mbit/s are 42 packets, and BBR swings by a quarter over 8 round trips.
-"""
+"""A sub-interval holds at least 200 packets (50 ms of 10 Mbit/s have 42) and 4 round trips (BBR's swing)."""
 LATEST_SAMPLES = 10
 RISING_SHARE = 0.03
 VERIFY_HEADROOM = 1.01

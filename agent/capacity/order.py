@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import secrets
 import ssl
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,10 +16,15 @@ from agent.probe import NoData, ProbeFailed, Site
 
 TIMEOUT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 8192
+MOST_RETRY_SECONDS = 3600.0
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """One test. ``bits_per_second`` at the IP layer: what a verify run asks for, or a search's cap."""
+    """One test. ``bits_per_second`` at the IP layer: what a verify run asks for, or a search's cap.
+
+    ``after``: id of the test before it, which is over. ``now``: somebody waits for it, so that it need not
+    wait for the end of lessons; ``force``: whatever the collector's hours and bytes of the month say.
+    """
 
     direction: Direction
     family: Family
@@ -26,6 +32,19 @@ class Wanted(msgspec.Struct, frozen=True):
     line: str | None = None
     responder: str | None = None
     bits_per_second: int | None = None
+    now: bool = False
+    force: bool = False
+    after: str = ""
+
+
+class Due(msgspec.Struct, frozen=True):
+    """Whatever test the collector wants now, of the lines and families that this agent can test."""
+
+    families: tuple[Family, ...]
+    lines: tuple[str, ...] = ()
+    responder: str | None = None
+    after: str = ""
+    mode: Literal["due"] = "due"
 
 
 class ResponderAddress(msgspec.Struct, frozen=True):
@@ -45,41 +64,61 @@ class Grant(msgspec.Struct, frozen=True):
     seconds: float
     streams: int
     bits_per_second: int | None = None
+    test: Wanted | None = None
+    warning: str = ""
+    test_id: str = ""
+
+
+class NotNow(NoData):
+    """The collector grants no test now; ask again after ``retry_after_seconds``."""
+
+    def __init__(self, text: str, retry_after_seconds: float) -> None:
+        super().__init__(text)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class _Reason(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-def ask(site: Site, wanted: Wanted) -> tuple[Grant, str]:
+def ask(site: Site, wanted: Wanted | Due) -> tuple[Grant, str]:
     """A grant and the secret that shows it is ours.
 
-    Raises NoData when there is no collector or it gives no ticket now, ProbeFailed when it cannot be asked.
+    Raises NotNow or NoData when there is no collector or no ticket now, ProbeFailed when it cannot be asked.
     """
     if site.collector_url is None or site.collector_token is None:
         raise NoData("needs a collector: the far end of a capacity test serves only with its ticket")
     secret = secrets.token_urlsafe(32)
     request = msgspec.to_builtins(wanted) | {"holder": hashlib.sha256(secret.encode("ascii")).hexdigest()}
     try:
-        status, body = _post(site, site.collector_url, msgspec.json.encode(request))
+        answer = _post(site, site.collector_url, msgspec.json.encode(request))
     except (OSError, http.client.HTTPException) as error:
         raise ProbeFailed(f"the collector gives no ticket: {error}") from error
-    if status != 200:
-        raise NoData(f"no test now: the collector answers {status} {_reason(body)}".rstrip())
+    if answer.status != 200:
+        text = f"no test now: the collector answers {answer.status} {_reason(answer.body)}".rstrip()
+        raise NotNow(text, answer.retry_after_seconds)
     try:
-        return msgspec.json.decode(body, type=Grant), secret
+        return msgspec.json.decode(answer.body, type=Grant), secret
     except msgspec.DecodeError as error:
         raise ProbeFailed(f"the collector's ticket is not understood: {error}") from error
 
 
-def _post(site: Site, url: str, body: bytes) -> tuple[int, bytes]:
+class _Answer(msgspec.Struct, frozen=True):
+    status: int
+    body: bytes
+    retry_after_seconds: float
+
+
+def _post(site: Site, url: str, body: bytes) -> _Answer:
     parts = urlsplit(url)
     connection = _connection(site, parts.scheme, parts.hostname or "", parts.port)
     headers = {"Authorization": f"Token {site.collector_token}", "Content-Type": "application/json"}
     try:
         connection.request("POST", f"{parts.path.rstrip('/')}/api/v1/tickets", body, headers)
         answer = connection.getresponse()
-        return answer.status, answer.read(MAX_ANSWER_BYTES)
+        retry = answer.getheader("Retry-After", "")
+        wait = min(MOST_RETRY_SECONDS, float(retry)) if retry.isdecimal() else 0.0
+        return _Answer(answer.status, answer.read(MAX_ANSWER_BYTES), wait)
     finally:
         connection.close()
 

@@ -9,7 +9,7 @@ import msgspec
 from agent.capacity import estimate
 from agent.capacity.line import COUNTS_FROM_SHARE
 from agent.capacity.order import Wanted
-from agent.capacity.outcome import Outcome
+from agent.capacity.outcome import Outcome, TooBusy
 from config.points import FieldValue, Point
 
 NOT_THE_LINES = "the line's own counter moved by only {share:.0%} of the test"
@@ -49,11 +49,14 @@ def point_of(
     return Point("capacity", tags, fields, at_ns)
 
 
-def failed_point(wanted: Wanted, responder: str, why: str, at_ns: int) -> Point:
-    """The point of a test that gave nothing, beside others that did."""
+def failed_point(wanted: Wanted, responder: str, why: Exception, at_ns: int) -> Point:
+    """The point of a test that gave nothing. A skip is a skip and no failure."""
     tags = {"direction": wanted.direction, "family": wanted.family, "mode": wanted.mode, "method": "tcp"}
-    fields: dict[str, FieldValue] = {"bound": "none", "stop_reason": "failed", "note": why}
-    return Point("capacity", tags | ({"responder": responder} if responder else {}), fields, at_ns)
+    named = {"responder": responder, "line": wanted.line}
+    tags |= {name: value for name, value in named.items() if value}
+    stop_reason = "skipped" if isinstance(why, TooBusy) else "failed"
+    fields: dict[str, FieldValue] = {"bound": "none", "stop_reason": stop_reason, "note": str(why)}
+    return Point("capacity", tags, fields, at_ns)
 
 
 def _read(wanted: Wanted, cap: int | None, outcome: Outcome, cpu_limit: float) -> _Reading:
@@ -90,10 +93,12 @@ def _read_verify(wanted: Wanted, outcome: Outcome, rate: float, users: float, cp
 
 def _doubt(outcome: Outcome) -> float:
     """How much more the users may have moved, bit/s: what we sent again may have been lost beyond the line,
-    as is taken, or before it.
+    as is taken, or before it. Where line and test agree neither is so: users who move just what was lost
+    would be a strange accident.
     """
     least = estimate.last_two_thirds(outcome.users)
-    if least is None:
+    received = estimate.last_two_thirds(outcome.received) or 0.0
+    if least is None or abs(least) <= estimate.FEWEST_USERS_SHARE * received:
         return 0.0
     resent = estimate.last_two_thirds(outcome.resent) or 0.0
     return max(0.0, least + resent) - max(0.0, least)

@@ -40,8 +40,9 @@ class _Rate(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--direction", "directions", type=click.Choice(["down", "up"]), multiple=True)
 @click.option("--family", "families", type=click.Choice(["ipv4", "ipv6"]), multiple=True)
 @click.option("--line", "lines", multiple=True, help="Id of a line to bind the test to.")
+@click.option("--force", is_flag=True, help="In lessons and beyond the month's bytes too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the points as JSON.")
-def command(file: Path | None, as_json: bool, **given: Any) -> None:
+def command(file: Path | None, as_json: bool, force: bool, **given: Any) -> None:
     """Test what the line carries, down and up, IPv4 and IPv6, against the collector's responder.
 
     The status is 0 when it measured and every verify run passed, 1 when one failed or a test broke,
@@ -53,7 +54,8 @@ def command(file: Path | None, as_json: bool, **given: Any) -> None:
 
     loaded = loaded_or_example(file)
     with live_bar(shown=not as_json) as show:
-        probe = Capacity(settings_of(loaded, **given), site_for_a_person(loaded), show)
+        settings, site = settings_of(loaded, **given), site_for_a_person(loaded)
+        probe = Capacity(settings, site, show, now=True, force=force)
         try:
             points = probe.measure(_a_run())
         except NoData as reason:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Literal
 
 import msgspec
 
+from agent.capacity import iperf3
 from agent.capacity.exchange import Exchange
-from agent.capacity.order import Wanted, ask
+from agent.capacity.order import Due, Grant, NotNow, Wanted, ask
 from agent.capacity.outcome import Options, Progress, TooBusy
 from agent.capacity.report import failed_point, point_of
 from agent.capacity.wire import Direction, Family
@@ -42,10 +44,11 @@ log = logging.getLogger(__name__)
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How capacity is tested."""
 
-    every: Seconds = Seconds(86400)
-    """Time between two runs."""
-    mode: Literal["search", "verify"] = "search"
-    """``search``: how much can the line do; ``verify``: does it reach ``rate``."""
+    every: Seconds = Seconds(120)
+    """Time between two runs; with mode ``due`` how often the collector is asked for a test."""
+    mode: Literal["due", "search", "verify"] = "due"
+    """``due``: whatever test the collector wants now, mostly none; ``search``: how much can the line do;
+    ``verify``: does it reach ``rate``."""
     rate: BitsPerSecond | None = None
     """The nominal rate that a verify run asks about."""
     max_rate: BitsPerSecond | None = BitsPerSecond(10**10)
@@ -58,6 +61,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ids of lines to bind tests to, each in turn; none: one test, as the host routes it."""
     responder: str | None = None
     """Id of the far end; absent: the collector's own."""
+    method: Literal["tcp", "iperf3"] = "tcp"
+    """``tcp``: our own test with the collector's ticket; ``iperf3``: against the server below."""
+    iperf3: iperf3.Server = iperf3.Server()
+    """The iperf3 server, for ``method: iperf3``."""
     streams: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
     """At most so many TCP streams; absent: as the ticket says."""
     congestion_control: str | None = None
@@ -85,15 +92,64 @@ class Capacity:
     """Runs the tests one after the other: one at a time on a path (RFC 9097)."""
 
     def __init__(
-        self, settings: Settings, site: Site, show: Callable[[Wanted, Progress], None] | None = None
+        self,
+        settings: Settings,
+        site: Site,
+        show: Callable[[Wanted, Progress], None] | None = None,
+        *,
+        now: bool = False,
+        force: bool = False,
     ) -> None:
+        """``show`` hears of progress; ``now`` and ``force`` are for a person who waits."""
         _refuse_contradictions(settings, site)
         self._settings = settings
         self._site = site
         self._show = show
+        self._now = now
+        self._force = force
+        self._before = ""
+        self._not_before = 0.0
+        self._why_not = ""
 
     def measure(self, run: Run) -> list[Point]:
         """A point a test. What gave nothing is a point that says why, unless nothing gave anything."""
+        return self._measure_due(run) if self._settings.mode == "due" else self._measure_own(run)
+
+    def _measure_due(self, run: Run) -> list[Point]:
+        """Test as long as the collector wants one and time is left. Raises NotNow when it wants none."""
+        if time.monotonic() < self._not_before:
+            raise NoData(self._why_not)
+        points: list[Point] = []
+        while not points or run.remaining_seconds() > LEAST_SECONDS:
+            try:
+                points.append(self._next_due(run))
+            except NotNow as refusal:
+                self._hold(refusal)
+                if points:
+                    break
+                raise
+        return points
+
+    def _hold(self, refusal: NotNow) -> None:
+        """Do not ask again before the collector wants to be asked."""
+        self._not_before = time.monotonic() + refusal.retry_after_seconds
+        self._why_not = str(refusal)
+
+    def _next_due(self, run: Run) -> Point:
+        """The test that the collector wants; one that it wanted and that gave nothing is a point too."""
+        settings, lines = self._settings, tuple(line_interfaces(self._site).values())
+        granted = ask(self._site, Due(settings.families, lines, settings.responder, self._before))
+        wanted = granted[0].test
+        if wanted is None:
+            raise ProbeFailed("the collector's ticket does not say for which test it is")
+        at_ns = run.clock.wall_ns()
+        try:
+            return self._run_granted(wanted, granted, run)
+        except (NoData, ProbeFailed) as error:
+            log.info("capacity test gave nothing %s reason=%s", _words(wanted), error)
+            return failed_point(wanted, granted[0].responder.id, error, at_ns)
+
+    def _measure_own(self, run: Run) -> list[Point]:
         points: list[Point] = []
         failures: list[tuple[Wanted, NoData | ProbeFailed, int]] = []
         for wanted in self._tests():
@@ -106,8 +162,7 @@ class Capacity:
         if not points and failures:
             raise _worst([error for _, error, _ in failures])
         return points + [
-            failed_point(wanted, wanted.responder or "", str(error), at_ns)
-            for wanted, error, at_ns in failures
+            failed_point(wanted, wanted.responder or "", error, at_ns) for wanted, error, at_ns in failures
         ]
 
     def _tests(self) -> Iterator[Wanted]:
@@ -120,25 +175,40 @@ class Capacity:
             yield Wanted(
                 direction=direction,
                 family=family,
-                mode=settings.mode,
+                mode="verify" if settings.mode == "verify" else "search",
                 line=line,
                 responder=settings.responder,
                 bits_per_second=rate,
+                now=self._now,
+                force=self._force,
             )
 
     def _tested(self, wanted: Wanted, run: Run) -> Point:
+        """One test, tried again while it is too busy here, or there is no room yet at the far end."""
         for again in range(self._settings.tries - 1, -1, -1):
             try:
                 return self._test(wanted, run)
             except TooBusy:
                 if not again or not run.wait(self._settings.retry_pause):
                     raise
+            except NotNow as refusal:
+                wait = refusal.retry_after_seconds
+                hopeless = not wait or wait + LEAST_SECONDS > run.remaining_seconds()
+                if hopeless or not again or not run.wait(wait):
+                    raise
         raise AssertionError("unreachable")
 
     def _test(self, wanted: Wanted, run: Run) -> Point:
         if run.stopped or run.remaining_seconds() < LEAST_SECONDS:
             raise NoData(f"no time left for a test: it needs {LEAST_SECONDS:.0f} s")
-        settings = self._settings
+        if self._settings.method == "iperf3":
+            return iperf3.tested(self._site, wanted, self._settings.iperf3, run)
+        _interface(line_interfaces(self._site), wanted.line)
+        granted = ask(self._site, msgspec.structs.replace(wanted, after=self._before))
+        return self._run_granted(wanted, granted, run)
+
+    def _run_granted(self, wanted: Wanted, granted: tuple[Grant, str], run: Run) -> Point:
+        settings, grant = self._settings, granted[0]
         lines = line_interfaces(self._site)
         options = Options(
             streams=settings.streams,
@@ -147,12 +217,15 @@ class Capacity:
             busy_cpu_share=settings.busy_cpu,
             full_share=settings.full,
         )
-        granted = ask(self._site, wanted)
         at_ns = run.clock.wall_ns()
-        outcome = Exchange(
-            self._site, wanted, granted, lines=lines, run=run, options=options, show=self._shown(wanted)
-        ).run()
-        grant = granted[0]
+        if grant.warning:
+            log.warning("capacity test warning=%r", grant.warning)
+        try:
+            outcome = Exchange(
+                self._site, wanted, granted, lines=lines, run=run, options=options, show=self._shown(wanted)
+            ).run()
+        finally:
+            self._before = grant.test_id
         return point_of(
             wanted,
             outcome,
@@ -190,6 +263,14 @@ def _refuse_contradictions(settings: Settings, site: Site) -> None:
         (settings.mode == "verify" and not settings.rate, "rate: is missing; mode verify needs it"),
         (not settings.directions, "directions: is empty; allowed: down, up"),
         (not settings.families, "families: is empty; allowed: ipv4, ipv6"),
+        (
+            settings.method == "iperf3" and not settings.iperf3.host,
+            "iperf3.host: is missing; method iperf3 needs it",
+        ),
+        (
+            settings.method == "iperf3" and settings.mode == "due",
+            "mode: due needs method tcp; allowed with iperf3: search, verify",
+        ),
         (bool(unknown), f"lines: {', '.join(unknown)} is no line; allowed: {', '.join(declared) or 'none'}"),
     ]
     for wrong, text in checks:

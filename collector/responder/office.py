@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from agent.capacity.tcp import MOST_UNSENT_BYTES
+from collector.responder.denied import Denied
+from collector.responder.ledger import GrantedTest
 from collector.responder.settings import ResponderSettings
+from collector.responder.slot_room import Chosen, SlotRoom
+from collector.responder.slots import Purpose
 from collector.responder.ticket import KEY_FILE, Ticket, load_key, new_nonce, sign
+from config.points import Point
 
 HOUR_SECONDS = 3600.0
 SETUP_RATE = 10_000_000_000
@@ -20,15 +27,36 @@ SETUP_RATE = 10_000_000_000
 
 
 class TicketRequest(msgspec.Struct, frozen=True):
-    """What an agent asks for. ``bits_per_second``: the rate to verify, or the most a search shall go to."""
+    """What an agent asks for. ``bits_per_second``: the rate to verify, or the most a search shall go to.
+
+    Mode «due» leaves it to the collector which test of which of the ``lines`` and ``families`` it is.
+    ``after``: the id of this agent's last test, which is over. ``now``: somebody waits for it; ``force``: in
+    lessons and beyond the month's bytes too.
+    """
+
+    mode: Literal["search", "verify", "due"]
+    holder: str
+    direction: Literal["down", "up"] | None = None
+    family: Literal["ipv4", "ipv6"] | None = None
+    line: str | None = None
+    responder: str | None = None
+    bits_per_second: int | None = None
+    lines: tuple[str, ...] = ()
+    families: tuple[Literal["ipv4", "ipv6"], ...] = ()
+    now: bool = False
+    force: bool = False
+    after: str = ""
+
+
+class Ordered(msgspec.Struct, frozen=True):
+    """The test that a ticket is for. ``bits_per_second`` is what a verify run asks about, a search's cap."""
 
     direction: Literal["down", "up"]
     family: Literal["ipv4", "ipv6"]
     mode: Literal["search", "verify"]
-    holder: str
-    line: str | None = None
-    responder: str | None = None
-    bits_per_second: int | None = None
+    line: str | None
+    bits_per_second: int | None
+    why: str = ""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -48,16 +76,9 @@ class Grant(msgspec.Struct, frozen=True):
     seconds: float
     streams: int
     bits_per_second: int | None
-
-
-class Denied(Exception):
-    """No ticket: ``status`` 409 (never), 429 or 503 (ask again after ``retry_after_seconds``)."""
-
-    def __init__(self, status: int, reason: str, retry_after_seconds: int = 0) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-        self.retry_after_seconds = retry_after_seconds
+    test: Ordered | None = None
+    warning: str = ""
+    test_id: str = ""
 
 
 def streams_for(bits_per_second: int | None) -> int:
@@ -69,50 +90,114 @@ def streams_for(bits_per_second: int | None) -> int:
 
 
 class TicketOffice:
-    """Issues the tickets of one responder."""
+    """Issues the tickets of one responder. Without ``slots`` every test that is asked for is granted."""
 
     def __init__(
-        self, settings: ResponderSettings, key: bytes, wall: Callable[[], float] = time.time
+        self,
+        settings: ResponderSettings,
+        key: bytes,
+        wall: Callable[[], float] = time.time,
+        slots: SlotRoom | None = None,
     ) -> None:
         self._settings = settings
         self._key = key
         self._wall = wall
+        self._slots = slots
         self._asked: dict[str, deque[float]] = {}
+        self._lock = threading.Lock()
 
     def issue(self, agent: str, school: str, request: TicketRequest, host: str) -> Grant:
         """A grant for that agent. ``host`` is the name by which it reached us. Raises Denied."""
         settings = self._settings
         self._refuse_unservable(request)
+        if self._slots is not None and request.after:
+            self._slots.over(school, request.after)
+        test, chosen, warning = self._test_for(school, request)
         self._count(agent)
-        rate = _capped(request, settings.max_rate)
-        seconds = float(settings.search if request.mode == "search" else settings.verify)
-        streams = min(settings.max_streams, streams_for(rate))
         now = self._wall()
-        ticket = Ticket(
-            agent=agent,
-            school=school,
-            line=request.line,
-            responder=settings.id,
-            direction=request.direction,
-            family=request.family,
-            mode=request.mode,
-            bytes=min(int(settings.max_bytes), _bytes_of(rate, seconds, streams)),
-            seconds=seconds,
-            streams=streams,
-            bits_per_second=rate,
-            issued=now,
-            until=now + float(settings.ticket_valid),
-            holder=request.holder,
-            nonce=new_nonce(),
-        )
+        ticket = self._ticket(agent, school, test, request.holder, now)
+        if self._slots is not None:
+            purpose = chosen.purpose if chosen else Purpose(True, request.now, request.force)
+            self._slots.reserve(
+                self._reserved(ticket, self._slots), purpose, chosen.order if chosen else None
+            )
         return Grant(
             ticket=sign(ticket, self._key),
             responder=Address(settings.id, settings.host or host, settings.port),
             bytes=ticket.bytes,
             seconds=ticket.seconds,
             streams=ticket.streams,
-            bits_per_second=rate,
+            bits_per_second=ticket.bits_per_second,
+            test=msgspec.structs.replace(test, bits_per_second=ticket.bits_per_second),
+            warning=warning,
+            test_id=ticket.nonce,
         )
+
+    def on_points(self, school_id: str, points: Sequence[Point]) -> None:
+        """Hear of every point, for the slots."""
+        if self._slots is not None:
+            self._slots.on_points(school_id, points)
+
+    def _test_for(self, school: str, request: TicketRequest) -> tuple[Ordered, Chosen | None, str]:
+        if request.mode == "due":
+            if self._slots is None:
+                raise Denied(409, "this collector grants no tests by itself")
+            chosen = self._slots.choose(school, request.lines, request.families or ("ipv4",))
+            need = chosen.need
+            family: Literal["ipv4", "ipv6"] = "ipv6" if chosen.family == "ipv6" else "ipv4"
+            test = Ordered(need.direction, family, need.mode, need.line, need.bits_per_second, need.why)
+            return test, chosen, chosen.warning
+        if request.direction is None or request.family is None:
+            raise Denied(400, "direction and family are missing")
+        warning = ""
+        if self._slots is not None:
+            warning = self._slots.allow_asked(school, request.line, now=request.now, forced=request.force)
+        rate = request.bits_per_second
+        return Ordered(request.direction, request.family, request.mode, request.line, rate), None, warning
+
+    def _ticket(self, agent: str, school: str, test: Ordered, holder: str, now: float) -> Ticket:
+        settings = self._settings
+        rate = self._capped(test.bits_per_second, test.mode)
+        seconds = float(settings.search if test.mode == "search" else settings.verify)
+        streams = min(settings.max_streams, streams_for(rate))
+        return Ticket(
+            agent=agent,
+            school=school,
+            line=test.line,
+            responder=settings.id,
+            direction=test.direction,
+            family=test.family,
+            mode=test.mode,
+            bytes=min(int(settings.max_bytes), _bytes_of(rate, seconds, streams)),
+            seconds=seconds,
+            streams=streams,
+            bits_per_second=rate,
+            issued=now,
+            until=now + float(settings.ticket_valid),
+            holder=holder,
+            nonce=new_nonce(),
+        )
+
+    def _reserved(self, ticket: Ticket, slots: SlotRoom) -> GrantedTest:
+        now = datetime.fromtimestamp(ticket.issued, UTC)
+        return GrantedTest(
+            ticket.nonce,
+            ticket.school,
+            ticket.line or "",
+            ticket.direction,
+            ticket.family,
+            ticket.mode,
+            ticket.bits_per_second or slots.most_rate or SETUP_RATE,
+            ticket.bytes,
+            now,
+            slots.reserved_until(now, float(self._settings.ticket_valid), ticket.seconds),
+        )
+
+    def _capped(self, wanted: int | None, mode: str) -> int | None:
+        """A search goes no further than the responder and the county's line allow."""
+        most = self._slots.most_rate if self._slots is not None and mode == "search" else None
+        rates = [int(rate) for rate in (wanted, self._settings.max_rate, most) if rate is not None]
+        return min(rates) if rates else None
 
     def _refuse_unservable(self, request: TicketRequest) -> None:
         settings = self._settings
@@ -129,7 +214,10 @@ class TicketOffice:
             raise Denied(409, f"this responder serves at most {settings.max_rate} bit/s")
 
     def _count(self, agent: str) -> None:
-        now = self._wall()
+        with self._lock:
+            self._count_one(agent, self._wall())
+
+    def _count_one(self, agent: str, now: float) -> None:
         asked = self._asked.setdefault(agent, deque())
         while asked and asked[0] <= now - HOUR_SECONDS:
             asked.popleft()
@@ -144,11 +232,8 @@ def _bytes_of(rate: int | None, seconds: float, streams: int) -> int:
     return round((rate or SETUP_RATE) * seconds / 8 * 1.1) + 2 * MOST_UNSENT_BYTES * streams
 
 
-def _capped(request: TicketRequest, max_rate: int | None) -> int | None:
-    rates = [int(rate) for rate in (request.bits_per_second, max_rate) if rate is not None]
-    return min(rates) if rates else None
-
-
-def open_office(settings: ResponderSettings, data_directory: Path) -> TicketOffice:
+def open_office(
+    settings: ResponderSettings, data_directory: Path, slots: SlotRoom | None = None
+) -> TicketOffice:
     """The office of a collector, with the key in its data directory. Raises TicketError, one line."""
-    return TicketOffice(settings, load_key(data_directory / KEY_FILE))
+    return TicketOffice(settings, load_key(data_directory / KEY_FILE), slots=slots)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -12,7 +13,8 @@ from starlette.routing import Route
 from collector.ingest.answers import Answer
 from collector.ingest.credentials import identify
 from collector.ingest.intake import Agents
-from collector.responder.office import Denied, TicketOffice, TicketRequest
+from collector.responder.denied import Denied
+from collector.responder.office import TicketOffice, TicketRequest
 
 MAX_BODY_BYTES = 4096
 
@@ -48,7 +50,8 @@ async def _issued(request: Request, rooms: TicketRooms) -> Response:
     if rooms.tickets is None:
         raise Denied(409, "this collector has no responder")
     wanted = _asked(await _body(request))
-    grant = rooms.tickets.issue(agent.agent_id, agent.school_id, wanted, request.url.hostname or "")
+    host = request.url.hostname or ""
+    grant = await run_in_threadpool(rooms.tickets.issue, agent.agent_id, agent.school_id, wanted, host)
     return Response(msgspec.json.encode(grant), media_type="application/json")
 
 

@@ -79,12 +79,11 @@ class TestedLine:
         """Run the probe at the gateway, once for each settings, in that control group."""
         each = [{"families": [family], **one} for one in settings]
         job = msgspec.json.encode(Job(self._urls[family], self._declared, each))
-        argv = [sys.executable, "-m", "tests.agent.capacity.in_namespace"]
-        if group is not None:
-            argv = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh", *argv]
-        done = subprocess.run(
-            self.gateway.argv(argv), input=job, capture_output=True, cwd=ROOT, timeout=600, check=False
-        )
+        argv = self.gateway.argv([sys.executable, "-m", "tests.agent.capacity.in_namespace"])
+        if group is not None:  # «ip netns exec» would hide the control groups from the agent
+            inside = ["nsenter", f"--net={self.gateway.path}", "--", *argv[argv.index("--") + 1 :]]
+            argv = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh", *inside]
+        done = subprocess.run(argv, input=job, capture_output=True, cwd=ROOT, timeout=600, check=False)
         if done.returncode:
             raise LabError(f"the probe ended with {done.returncode}: {done.stderr.decode()[-300:]}")
         return msgspec.json.decode(done.stdout, type=list[Point])

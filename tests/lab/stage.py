@@ -27,6 +27,7 @@ LAB_PROBES: dict[str, dict[str, object]] = {
     "capacity": {"busy_cpu": 1.0},
 }
 """Short windows; and since every end of every path shares this machine's cores, they are seldom idle."""
+_ALWAYS = {"capacity": "always"}
 _HTTP_SECONDS = 10.0
 
 
@@ -146,7 +147,12 @@ table inet tests {{
         return {
             "data_directory": str(data),
             "listen": {"host": "0.0.0.0", "port": HTTP_PORT},
-            "responder": {"id": "county", "port": RESPONDER_PORT},
+            # the lab knows no lessons, and its tests are the agents' own
+            "responder": {
+                "id": "county",
+                "port": RESPONDER_PORT,
+                "slots": {"in_lessons": True, "at_once": 8},
+            },
             "verdicts": {"plans": list(self.plans), "rejudge": "2s"},
         }
 
@@ -180,7 +186,7 @@ table inet tests {{
             "collector": {"url": f"http://{addresses.CENTRE[0]}:{HTTP_PORT}", "token_file": str(token)},
             "spool": {"flush": "2s", "hold": "500ms"},
             "heartbeat": {"every": "2s"},
-            "schedule": {"start_pause": "2s"},
+            "schedule": {"start_pause": "2s", "hours": _ALWAYS if "capacity" in self.probes else {}},
             "runner": {"report_every": "10s"},
             "kernel": {"sys": str(hardware_ports(self.lab.directory, school))},
             "probes": self.probes,

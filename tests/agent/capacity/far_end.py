@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from agent.probe import Run, Site
-from collector.responder.office import Denied, TicketOffice, TicketRequest
+from collector.responder.denied import Denied
+from collector.responder.office import TicketOffice, TicketRequest
 from collector.responder.server import Responder, listening
 from collector.responder.settings import ResponderSettings
 from config.clock import SystemClock

@@ -24,7 +24,7 @@ QUICK: dict[str, Any] = {"search": Seconds(1.0), "verify": Seconds(1.0)}
 
 @pytest.mark.parametrize(("family", "address"), [("ipv4", "127.0.0.1"), ("ipv6", "::1")])
 def test_both_directions_are_measured_and_never_judge(family: Family, address: str) -> None:
-    settings = Settings(max_rate=BitsPerSecond(200_000_000), cpu_limit=1.0, families=(family,))
+    settings = Settings(mode="search", max_rate=BitsPerSecond(200_000_000), cpu_limit=1.0, families=(family,))
     with far_end((address,), **QUICK) as served:
         points = Capacity(
             settings, served.site(School(id="s1", lines=(Line(id="l1", interface="lo"),)))
@@ -60,7 +60,7 @@ def test_a_verify_run_of_what_loopback_carries_passes() -> None:
 
 
 def test_a_family_that_the_responder_lacks_is_unknown_beside_what_was_measured() -> None:
-    settings = Settings(max_rate=BitsPerSecond(50_000_000), directions=("down",))
+    settings = Settings(mode="search", max_rate=BitsPerSecond(50_000_000), directions=("down",))
     with far_end(**QUICK) as served:
         measured, missing = Capacity(settings, served.site()).measure(a_run())
     assert measured.tags["family"] == "ipv4"
@@ -71,7 +71,7 @@ def test_a_family_that_the_responder_lacks_is_unknown_beside_what_was_measured()
 
 
 def test_the_byte_cap_ends_a_test() -> None:
-    settings = Settings(max_rate=None, families=("ipv4",))
+    settings = Settings(mode="search", max_rate=None, families=("ipv4",))
     with far_end(max_bytes=20_000_000) as served:
         points = Capacity(settings, served.site()).measure(a_run())
     for point in points:
@@ -81,14 +81,14 @@ def test_the_byte_cap_ends_a_test() -> None:
 
 def test_without_a_collector_there_is_nothing_to_measure() -> None:
     with pytest.raises(NoData, match="needs a collector"):
-        Capacity(Settings(), Site(school=School(id="s1"))).measure(a_run())
+        Capacity(Settings(mode="search"), Site(school=School(id="s1"))).measure(a_run())
 
 
 def test_a_dead_collector_is_a_failure() -> None:
     with far_end() as served:
         site = served.site()
     with pytest.raises(ProbeFailed, match="gives no ticket"):
-        Capacity(Settings(), site).measure(a_run())
+        Capacity(Settings(mode="search"), site).measure(a_run())
 
 
 def test_a_refused_ticket_says_why() -> None:
@@ -112,7 +112,7 @@ def test_an_agent_that_shuts_down_stops_testing_at_once() -> None:
     ("settings", "message"),
     [
         (Settings(mode="verify"), "rate: is missing"),
-        (Settings(directions=()), "directions: is empty"),
+        (Settings(mode="search", directions=()), "directions: is empty"),
         (Settings(lines=("l9",)), "l9 is no line; allowed: none"),
     ],
 )
