@@ -82,7 +82,7 @@ def _influxdb(connection: Connection, settings: CollectorSettings) -> Iterator[F
     try:
         version = connection.version()
     except StoreUnavailable as error:
-        yield Finding(well=False, what="no_address", detail=str(error))
+        yield Finding(well=False, what=_what(error, "no_address"), detail=str(error))
         return
     yield Finding(well=True, what="address", detail=f"InfluxDB {version or '?'}")
     writes_only = settings.store.engine == "influxdb3"
@@ -102,9 +102,13 @@ def _buckets(connection: Connection, buckets: Buckets, org: str) -> Finding:
         make_buckets(connection, buckets, org)
         missing = missing_buckets(connection, buckets)
     except StoreUnavailable as error:
-        what = "no_token" if " 401" in str(error) or " 403" in str(error) else "no_buckets"
-        return Finding(well=False, what=what, detail=str(error))
+        return Finding(well=False, what=_what(error, "no_buckets"), detail=str(error))
     return Finding(well=not missing, what="no_buckets" if missing else "buckets", detail=", ".join(missing))
+
+
+def _what(error: StoreUnavailable, otherwise: str) -> str:
+    """A token that is refused is that, wherever it shows."""
+    return "no_token" if "answers 401" in str(error) or "answers 403" in str(error) else otherwise
 
 
 def _write(connection: Connection, bucket: str) -> Finding:

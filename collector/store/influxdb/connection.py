@@ -99,6 +99,8 @@ class Connection:
             answer = self._pool.request("GET", f"{self._url}/ping", headers=self._headers)
         except urllib3.exceptions.HTTPError as error:
             raise StoreUnavailable(f"{self._url}: {_one_line(error)}") from None
+        if answer.status >= 400 and answer.status != 404:
+            raise StoreUnavailable(f"{self._url} answers {answer.status}: {_one_line(answer.data[:300])}")
         return str(answer.headers.get("X-Influxdb-Version", ""))
 
     @property

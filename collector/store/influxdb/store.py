@@ -72,9 +72,13 @@ class InfluxStore:
         with self._lock:
             self._prepare()
             self._waiting.put(self._windows_of(batches))
-            for bucket, other in ((self.buckets.raw, False), (self.buckets.others, True)):
-                lines = (line for batch in batches for line in self._lines.of(batch, other=other))
-                self.connection.write(bucket, lines)
+            try:
+                for bucket, other in ((self.buckets.raw, False), (self.buckets.others, True)):
+                    lines = (line for batch in batches for line in self._lines.of(batch, other=other))
+                    self.connection.write(bucket, lines)
+            except StoreUnavailable:
+                self._ready = False  # it may be another server that comes back, or lack its buckets
+                raise
 
     def put_windows(self, seconds: int, measurement: str, windows: Sequence[StoredWindow]) -> None:
         """See Store.put_windows."""

@@ -81,7 +81,8 @@ def test_check_says_that_all_is_well(command: Command, influx: Proxy) -> None:
     [
         ((401, b'{"message":"unauthorized access"}'), "the token is not accepted"),
         ((403, b'{"message":"forbidden"}'), "the token is not accepted"),
-        ((500, b"broken"), "a bucket is missing"),
+        ((404, b"no such page"), "a bucket is missing"),
+        ((500, b"broken"), "nothing answers"),
     ],
 )
 def test_check_says_what_is_wrong(
