@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -182,7 +182,7 @@ class Snmp:
     async def _poll_all(self, run: Run) -> Mapping[str, Watched | Failed]:
         devices = self._settings.devices
         reading = asyncio.Semaphore(self._settings.side_by_side)
-        async with _engine(needed=any(device.version == "3" for device in devices)) as engine:
+        async with engine_for(devices) as engine:
             results = await asyncio.gather(
                 *(self._poll_in_time(device, engine, reading, run) for device in devices)
             )
@@ -231,9 +231,9 @@ class Snmp:
 
 
 @asynccontextmanager
-async def _engine(*, needed: bool) -> AsyncIterator[Engine | None]:
+async def engine_for(devices: Iterable[Device]) -> AsyncIterator[Engine | None]:
     """The library of version 3, loaded only where a device speaks it."""
-    if not needed:
+    if all(device.version != "3" for device in devices):
         yield None
         return
     from agent.snmp.v3 import Engine  # noqa: PLC0415

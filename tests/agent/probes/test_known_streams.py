@@ -1,8 +1,8 @@
 """Known streams through a real gateway: octets as the kernel counted them, means, bursts, IPv6's share.
 
-One window of the agent on a gateway in a network namespace, between a campus and a carrier in two others, with
-five ports on each side, without offloads. iperf3 sends 5, 50 and 500 Mbit/s through three of them, a fourth has
-bursts of 200 ms, the fifth a mix of IPv4 and IPv6.
+One window of the agent on a gateway in a network namespace, between a campus and a carrier in two others,
+with five ports on each side and no offloads. iperf3 sends 5, 50 and 500 Mbit/s through three of them, a
+fourth has bursts of 200 ms, the fifth a mix of IPv4 and IPv6.
 """
 
 from __future__ import annotations
