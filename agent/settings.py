@@ -49,7 +49,7 @@ class CollectorSettings(_Strict, frozen=True):
 
 
 class SpoolSettings(_Strict, frozen=True):
-    """The durable queue. A point is acknowledged or on disk within ``flush``.
+    """The durable queue. A point is acknowledged or on disk within ``flush`` (``flush_away`` in an outage).
 
     A batch waits at most ``hold`` of that time in memory for the collector to take it, which spares the flash
     while all is well; ``hold: 0s`` writes every batch before it is sent. ``reserve`` is kept on disk to
@@ -63,6 +63,8 @@ class SpoolSettings(_Strict, frozen=True):
     max_batches: int = 250_000
     """Number of batches on disk."""
     flush: Seconds = Seconds(10)
+    flush_away: Seconds = Seconds(60)
+    """What flush becomes, where longer, while the collector is away and older batches wait on disk."""
     hold: Seconds = Seconds(2)
     batch_points: int = 2000
     """A batch is closed at so many points before its time."""

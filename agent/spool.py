@@ -2,8 +2,9 @@
 
 Points gather in memory and are cut into a batch every ``flush - hold``. A batch waits ``hold`` in memory for
 the collector to take it: while all is well nothing is written to flash. What was not taken by then is
-written, one commit for all. Acknowledged rows are deleted in groups; a batch whose delete a crash forgot is
-sent again under the same sequence number, and the collector knows it.
+written, one commit for all; while the collector is away, one commit each ``flush_away``. Acknowledged rows
+are deleted in groups; a batch whose delete a crash forgot is sent again under the same sequence number, and
+the collector knows it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ RESERVE_NAME = "spool.reserve"
 
 LINES_IN_MEMORY = 4
 COMMIT_BYTES = 64 * 1024
+STEP_NS = 10**9
+"""The wall clock stepped when it moved by more against the monotonic one."""
 
 T = TypeVar("T")
 
@@ -69,6 +72,7 @@ class Spool:
         self._dropped_points = 0
         self._damaged = 0
         self._cut_ns = clock.monotonic_ns()
+        self._offset_ns = 0
         self._news = threading.Event()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = directory / FILE_NAME
@@ -86,6 +90,7 @@ class Spool:
     def add(self, lines: Sequence[str]) -> None:
         """Take points as lines of line protocol. Touches no disk, but for a sequence number now and then."""
         with self._lock:
+            self._begin_batch()
             self._lines.extend(lines)
             if len(self._lines) >= self._settings.batch_points:
                 self._cut()
@@ -102,11 +107,18 @@ class Spool:
             cut_every_ns = round((self._settings.flush - self._settings.hold) * 1e9)
             if now_ns - self._cut_ns >= cut_every_ns:
                 self._cut()
-            hold_ns = round(self._settings.hold * 1e9)
+            hold_ns = self._hold_ns()
             if self._held and now_ns - self._held[0].monotonic_ns >= hold_ns:
                 self._write_held()
+            hold_ns = self._hold_ns()
             due_ns = [self._cut_ns + cut_every_ns, *(b.monotonic_ns + hold_ns for b in list(self._held)[:1])]
             return max(0.05, (min(due_ns) - now_ns) / 1e9)
+
+    def _hold_ns(self) -> int:
+        """How long a batch waits in memory: longer while others wait on disk, as the collector is away."""
+        away = self._file.batches > len(self._gone)
+        longer = max(0.0, self._settings.flush_away - self._settings.flush) if away else 0.0
+        return round((self._settings.hold + longer) * 1e9)
 
     def newest(self) -> Batch | None:
         """The batch that was cut last and is not acknowledged."""
@@ -192,6 +204,14 @@ class Spool:
             except sqlite3.Error as error:
                 log.warning("spool closed with error=%s", error)
 
+    def _begin_batch(self) -> None:
+        """Points before and after a step of the wall clock share no batch: a correction is for all of it."""
+        offset_ns = self._clock.wall_ns() - self._clock.monotonic_ns()
+        if self._lines and abs(offset_ns - self._offset_ns) > STEP_NS:
+            self._cut()
+        if not self._lines:
+            self._offset_ns = offset_ns
+
     def _cut(self) -> None:
         self._cut_ns = self._clock.monotonic_ns()
         if not self._lines:
@@ -213,7 +233,7 @@ class Spool:
             sequence=sequence,
             points=len(lines),
             boot_id=like.boot_id if like else self._boot_id,
-            wall_ns=like.wall_ns if like else self._clock.wall_ns(),
+            wall_ns=like.wall_ns if like else self._cut_ns + self._offset_ns,
             monotonic_ns=like.monotonic_ns if like else self._cut_ns,
             body=gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0),
             spool_id=self._file.spool_id,

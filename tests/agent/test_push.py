@@ -18,7 +18,7 @@ from tests.agent.collector_double import CollectorDouble, Reply, collector_doubl
 from tests.agent.collector_double import Push as Pushed
 
 CANARY = "canary-token-5f1c"
-SETTINGS = SpoolSettings(reserve=Bytes(0), flush=Seconds(10), hold=Seconds(2))
+SETTINGS = SpoolSettings(reserve=Bytes(0), flush_away=Seconds(10), flush=Seconds(10), hold=Seconds(2))
 
 
 class Bench:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import os
 import random
 import shutil
@@ -23,7 +24,7 @@ from agent.vitals import bytes_written
 from config.units import Bytes, Seconds
 from tests.agent.clocks import HandClock
 
-SMALL = SpoolSettings(reserve=Bytes(0))
+SMALL = SpoolSettings(reserve=Bytes(0), flush_away=Seconds(10))
 
 
 def opened(directory: Path, clock: HandClock | None = None, settings: SpoolSettings = SMALL) -> Spool:
@@ -49,6 +50,25 @@ def drained(spool: Spool) -> list[Batch]:
 
 def text(batch: Batch) -> str:
     return gzip.decompress(batch.body).decode().strip()
+
+
+@pytest.mark.fault(8)
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_step_of_the_wall_clock_parts_a_batch(tmp_path: Path, step: float) -> None:
+    """Each batch carries the clock by which its own points were dated, also when it is cut after the step."""
+    clock = HandClock()
+    spool = opened(tmp_path, clock)
+    began_ns = clock.wall_ns()
+    spool.add(["before f=1i 1"])
+    clock.pass_seconds(1)
+    clock.step_wall(step)
+    spool.add(["after f=1i 2"])
+    clock.pass_seconds(8)
+    clock.step_wall(-step)
+    spool.turn()
+    first, second = drained(spool)
+    assert (text(first), first.wall_ns) == ("before f=1i 1", began_ns + 10**9)
+    assert (text(second), second.wall_ns) == ("after f=1i 2", began_ns + round((9 + step) * 1e9))
 
 
 def test_a_batch_waits_in_memory_and_then_is_on_disk(tmp_path: Path) -> None:
@@ -110,7 +130,7 @@ def test_a_sequence_is_never_used_twice(tmp_path: Path) -> None:
 
 def test_too_many_bytes_evict_the_oldest_and_are_counted(tmp_path: Path) -> None:
     clock = HandClock()
-    settings = SpoolSettings(reserve=Bytes(0), max_bytes=Bytes(300_000))
+    settings = SpoolSettings(reserve=Bytes(0), flush_away=Seconds(10), max_bytes=Bytes(300_000))
     spool = opened(tmp_path, clock, settings)
     for number in range(40):
         noise = random.Random(number).randbytes(10_000).hex()
@@ -127,7 +147,7 @@ def test_too_many_bytes_evict_the_oldest_and_are_counted(tmp_path: Path) -> None
 
 def test_too_many_batches_evict_the_oldest(tmp_path: Path) -> None:
     clock = HandClock()
-    spool = opened(tmp_path, clock, SpoolSettings(reserve=Bytes(0), max_batches=3))
+    spool = opened(tmp_path, clock, SpoolSettings(reserve=Bytes(0), flush_away=Seconds(10), max_batches=3))
     for number in range(5):
         put(spool, clock, f"a f=1i {number}")
     assert [text(batch) for batch in drained(spool)] == [f"a f=1i {n}" for n in (2, 3, 4)]
@@ -139,7 +159,9 @@ def test_too_many_batches_evict_the_oldest(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step_hours", [-12, 12])
 def test_age_is_counted_by_the_monotonic_clock(tmp_path: Path, step_hours: int) -> None:
     clock = HandClock()
-    spool = opened(tmp_path, clock, SpoolSettings(reserve=Bytes(0), max_age=Seconds(3600)))
+    spool = opened(
+        tmp_path, clock, SpoolSettings(reserve=Bytes(0), flush_away=Seconds(10), max_age=Seconds(3600))
+    )
     put(spool, clock, "old f=1i 1")
     clock.step_wall(step_hours * 3600)
     put(spool, clock, "new f=1i 2")
@@ -152,7 +174,9 @@ def test_age_is_counted_by_the_monotonic_clock(tmp_path: Path, step_hours: int) 
 
 def test_memory_is_bounded_while_the_disk_cannot_be_written(tmp_path: Path) -> None:
     clock = HandClock()
-    spool = opened(tmp_path, clock, SpoolSettings(reserve=Bytes(0), memory_max_bytes=Bytes(2000)))
+    spool = opened(
+        tmp_path, clock, SpoolSettings(reserve=Bytes(0), flush_away=Seconds(10), memory_max_bytes=Bytes(2000))
+    )
     spool._file.abandon()
     shutil.rmtree(tmp_path)
     for number in range(50):
@@ -255,7 +279,7 @@ from config.clock import SystemClock
 from agent.settings import SpoolSettings
 from agent.spool import Spool
 from config.units import Bytes, Seconds
-settings = SpoolSettings(reserve=Bytes(0), flush=Seconds(1), hold=Seconds(0))
+settings = SpoolSettings(reserve=Bytes(0), flush=Seconds(1), flush_away=Seconds(1), hold=Seconds(0))
 spool = Spool(Path(sys.argv[1]), settings, SystemClock(), "b")
 for number in range(100000):
     spool.add([f"a f=1i {sys.argv[2]}{number:06d}"])
@@ -302,7 +326,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.fault(12)
 def test_a_full_disk_evicts_the_oldest_from_the_reserve(small_disk: Path) -> None:
     clock = HandClock()
-    spool = opened(small_disk, clock, SpoolSettings(reserve=Bytes(512 * 1024)))
+    spool = opened(small_disk, clock, SpoolSettings(reserve=Bytes(512 * 1024), flush_away=Seconds(10)))
     number = 0
 
     def write(count: int) -> None:
@@ -331,13 +355,13 @@ def test_a_full_disk_evicts_the_oldest_from_the_reserve(small_disk: Path) -> Non
 @pytest.mark.fault(12)
 def test_a_spool_opens_on_a_full_disk(small_disk: Path) -> None:
     clock = HandClock()
-    spool = opened(small_disk, clock, SpoolSettings(reserve=Bytes(512 * 1024)))
+    spool = opened(small_disk, clock, SpoolSettings(reserve=Bytes(512 * 1024), flush_away=Seconds(10)))
     put(spool, clock, "a f=1i 1")
     spool._file.abandon()
     with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
         while True:
             filler.write(bytes(4096))
-    again = opened(small_disk, clock, SpoolSettings(reserve=Bytes(512 * 1024)))
+    again = opened(small_disk, clock, SpoolSettings(reserve=Bytes(512 * 1024), flush_away=Seconds(10)))
     put(again, clock, "b f=1i 2")
     assert [text(batch) for batch in drained(again)] == ["a f=1i 1", "b f=1i 2"]
     again.close()
@@ -348,3 +372,23 @@ def test_bytes_written_is_the_kernel_s_count(tmp_path: Path) -> None:
     faked.write_text("rchar: 1\nwrite_bytes: 4096\ncancelled_write_bytes: 9\n")
     assert bytes_written(faked) == 4096
     assert bytes_written(tmp_path / "absent") is None
+
+
+def test_while_the_collector_is_away_a_minute_is_written_in_one_commit(tmp_path: Path) -> None:
+    clock = HandClock()
+    spool = opened(tmp_path, clock, SpoolSettings(reserve=Bytes(0)))
+    written: list[tuple[int, int]] = []
+    for second in range(1, 201):
+        spool.add([f"a f=1i {second}"])
+        clock.pass_seconds(1)
+        spool.turn()
+        if spool._file.batches != (written[-1][1] if written else 0):
+            written.append((second, spool._file.batches))
+    spool.close()
+    moments = [second for second, _ in written]
+    assert moments[0] == 10
+    assert all(50 <= later - earlier <= 60 for earlier, later in itertools.pairwise(moments))
+    again = opened(tmp_path)
+    told = [line for batch in drained(again) for line in text(batch).splitlines()]
+    again.close()
+    assert told == [f"a f=1i {second}" for second in range(1, 201)]
