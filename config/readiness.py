@@ -51,7 +51,7 @@ CHECKS = (
     Check(10, 3, (7,), message("ICMPv6"), "RFC 4890 4.3.1"),
     Check(11, 4, (7,), message("Parity with IPv4"), "RFC 8305 5"),
     Check(12, 4, (), message("Rogue router advertisements"), "RFC 6104, RFC 6105"),
-    Check(13, 4, (6, 7), message("Inbound"), "RFC 4890 4.3, RFC 6092 3.1"),
+    Check(13, 4, (6, 7, 10), message("Inbound"), "RFC 4890 4.3, RFC 6092 3.1"),
     Check(14, 4, (7, 8), message("Site and platforms"), "RFC 3596, RFC 9110"),
     Check(15, 4, (7,), message("Actual use"), "RFC 2465"),
 )

@@ -112,7 +112,6 @@ FINDINGS: dict[str, str] = {
     "echo_in_lost": message("Echo requests from outside get no reply; RFC 4890 4.3.1."),
     "inbound_open": message("{address} port {port} was reached from outside unasked: the LAN is open."),
     "inbound_closed": message("An unasked connection to {address} stays out, while ICMPv6 errors pass."),
-    "inbound_all_dropped": message("Unasked connections stay out, but ICMPv6 errors do as well."),
     "far_end_silent": message("The responder did not say what came of its try."),
     "echo_only": message("Echo passes; errors towards here are known only with a responder."),
     "echo_lost": message(

@@ -89,7 +89,7 @@ class Checklist:
     def _has_ground(self, found: dict[int, Finding]) -> bool:
         """Whether it makes sense to look further than the LAN: a client needs its address for that."""
         if self._in_lan:
-            return 6 in found and found[6].result is Result.PASS and found[4].result is not Result.FAIL
+            return all(number in found and found[number].result is Result.PASS for number in (4, 6))
         return not any(found[number].result is Result.FAIL for number in (1, 2))
 
     @property
@@ -201,11 +201,12 @@ class Checklist:
         """Checks 9, 10 and 13, where the collector has a far end for them."""
         try:
             far = FarEnd(granted(self._site), self._options.timeout_seconds)
+            far.require_answer()
             found[9] = far.path_mtu()
             if found[10].result is not Result.FAIL:
                 found[10] = far.icmpv6()
             if self._in_lan:
-                found[13] = far.inbound(found[10])
+                found[13] = far.inbound()
         except (Unavailable, OSError) as error:
             log.info("no far end for ICMPv6 checks error=%s", error)
             for number in (9, 13):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from agent.network.addresses import DADFAILED, Address
-from agent.network.neighbours import Neighbour
+from agent.network.neighbours import FAILED, Neighbour
 from agent.network.routes import DefaultRoute
 from config.readiness import Finding, Result, failed, passed, unknown
 
@@ -18,6 +18,8 @@ RECENT_SECONDS = 600.0
 _ASK_SECONDS = 6.0
 """A stale neighbour is asked again after 5 s (RFC 4861 10, DELAY_FIRST_PROBE_TIME)."""
 _DISCARD_PORT = 9
+INCOMPLETE = 0x01
+"""linux/neighbour.h: three solicitations, a second apart, have not been answered yet (RFC 4861 7.3.3)."""
 _BEST_FIRST = (Result.PASS, Result.UNKNOWN, Result.FAIL)
 
 
@@ -107,7 +109,16 @@ def ask_next_hops(
             waiting = {hop for hop in waiting if _state(known, hop) is None}
     except OSError:
         return None
-    return known
+    return [
+        _given_up(each) if (each.interface_index, str(each.address)) in waiting else each for each in known
+    ]
+
+
+def _given_up(neighbour: Neighbour) -> Neighbour:
+    """One that is still being asked for after all that time has not answered: users' packets keep asking."""
+    if neighbour.state == INCOMPLETE:
+        return msgspec.structs.replace(neighbour, state=FAILED)
+    return neighbour
 
 
 def _state(known: Sequence[Neighbour], hop: tuple[int | None, str]) -> bool | None:
