@@ -18,6 +18,8 @@ LAST_BUCKET = 1000
 MAX_TEXT_CHARACTERS = 32 * 1024
 
 _LOG_GROWTH = math.log(GROWTH)
+_ROUNDING = 1e-6
+"""0.07 x 100 is 7.000000000000001 in floats, and its rank is 7."""
 
 
 def bucket_of(bits_per_second: float) -> int:
@@ -62,13 +64,23 @@ def percentile(counts: Mapping[int, int], share: float) -> float | None:
 
     Within RELATIVE_ERROR of the exact percentile of the rates themselves. None when nothing was counted.
     """
-    rank = max(1, math.ceil(share * sum(counts.values())))
+    rank = max(1, math.ceil(share * sum(counts.values()) - _ROUNDING))
     seen = 0
     for bucket in sorted(counts):
         seen += counts[bucket]
         if seen >= rank:
             return value_of(bucket)
     return None
+
+
+def billed_95th(means: Iterable[float]) -> float | None:
+    """The carriers' 95th percentile of 5-minute means: sorted, the top 5 % discarded, the next is the value.
+
+    Exact; where only a histogram of the means is left, ``percentile(counts, 0.95)`` is the same rank within
+    RELATIVE_ERROR. In and out are taken apart, and the larger is billed. None without means.
+    """
+    ordered = sorted(means)
+    return ordered[len(ordered) - len(ordered) * 5 // 100 - 1] if ordered else None
 
 
 def _pair(text: str) -> tuple[int, int]:

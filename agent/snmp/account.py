@@ -7,6 +7,7 @@ the longest such time, so a peak is never above what was carried.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import msgspec
@@ -38,6 +39,7 @@ class PortAccount:
         self._samples = 0
         self._dropped = 0
         self._counters: dict[str, int] = {}
+        self._rates: dict[str, list[float]] = {}
         self._marks: deque[_Mark] = deque([_Mark(0.0, {})])
         self._peaks: dict[str, tuple[float, float]] = {}
 
@@ -51,6 +53,8 @@ class PortAccount:
         self._seconds += moved.seconds
         for key, number in moved.counters.items():
             self._counters[key] = self._counters.get(key, 0) + number
+        for direction, octets in moved.ip_bytes.items():
+            self._rates.setdefault(direction, []).append(8 * octets / max(moved.seconds, 1e-3))
         self._add_to_peaks(moved)
 
     def is_due(self, now_ns: int, port: PortReading, every_seconds: float) -> bool:
@@ -65,12 +69,15 @@ class PortAccount:
         fields: _Fields = {**state(port), "samples": self._samples, "samples_dropped": self._dropped}
         if self._samples:
             fields |= {"window_seconds": self._seconds, **self._counters}
+        for direction, rates in self._rates.items():
+            if len(rates) == self._samples:
+                fields[f"{direction}_bits_per_second_sum"] = math.fsum(rates)
         for direction, (rate, _) in self._peaks.items():
             fields[f"{direction}_peak_bits_per_second"] = int(rate)
         if self._peaks:
             fields["peak_seconds"] = min(span for _, span in self._peaks.values())
         self._seconds, self._samples, self._dropped = 0.0, 0, 0
-        self._counters, self._peaks = {}, {}
+        self._counters, self._rates, self._peaks = {}, {}, {}
         return fields
 
     def _add_to_peaks(self, moved: Step) -> None:

@@ -49,6 +49,7 @@ def test_what_is_not_written_adds_up() -> None:
     fields = account.take(0, PORT)
     assert (fields["samples"], fields["samples_dropped"]) == (2, 2)
     assert (fields["window_seconds"], fields["rx_bytes"]) == (120.0, 60_000 + 120_000)
+    assert fields["rx_bits_per_second_sum"] == 8_000 + 16_000
     assert account.take(0, PORT) == {
         "samples": 0, "samples_dropped": 0, "operational": True, "port_bits_per_second": 10**9,
     }  # fmt: skip
@@ -101,4 +102,6 @@ def test_a_direction_whose_packets_come_and_go_begins_anew() -> None:
     account.add(minute(10**6))
     account.add(Step(60.0, 60.0, {}, {}))
     account.add(minute(2 * 10**6))
-    assert account.take(0, PORT)["rx_peak_bits_per_second"] == 2 * 10**6
+    fields = account.take(0, PORT)
+    assert fields["rx_peak_bits_per_second"] == 2 * 10**6
+    assert "rx_bits_per_second_sum" not in fields
