@@ -111,8 +111,8 @@ def overlaid(strip: Strip, absence: Absence, off: Spans, minute_seconds: float) 
     A power cut in hours when it is expected is no outage.
     """
     minute_ns = round(minute_seconds * NS)
-    # from the first minute that was not whole to the last one of which more than half was missed
-    first = max(strip.first, absence.start_ns // minute_ns)
+    # minutes of which more than half was missed
+    first = max(strip.first, (absence.start_ns + minute_ns // 2) // minute_ns)
     end = min(strip.end, (absence.end_ns + minute_ns // 2) // minute_ns)
     codes = bytearray(strip.codes)
     for minute in range(first, end):
