@@ -81,8 +81,7 @@ def is_fresh(evidence: Evidence, now: datetime, today: date, calendar: SchoolCal
     """Whether measured evidence is young enough to count at ``now``, which is on the local day ``today``."""
     if evidence.kind is EvidenceKind.PORT_SPEED or isinstance(evidence.observed, Uplink):
         return (now - evidence.at).total_seconds() <= rules.port_state
-    age = calendar.school_days_between(calendar.local_day(evidence.at), today)
-    return age <= rules.school_days(evidence.kind)
+    return evidence.at >= calendar.counts_from(today, rules.school_days(evidence.kind))
 
 
 def span_of(lowers: Sequence[Bound], uppers: Sequence[Bound], same_age: timedelta) -> Span:
@@ -159,6 +158,8 @@ def _bears_on(verify: Bound, failure: Bound) -> bool:
 def _is_beaten(
     bound: Bound, others: Sequence[Bound], same_age: timedelta, contradicts: Callable[[int, int], bool]
 ) -> bool:
+    if not others:
+        return False
     newer_than = bound.evidence.at + same_age
     return any(contradicts(bound.value, other.value) and other.evidence.at > newer_than for other in others)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 CALENDARS_DIRECTORY = Path(__file__).parent / "calendars"
 DEFAULT_CALENDAR = CALENDARS_DIRECTORY / "china.yaml"
 SATURDAY = 5
+LONGEST_LOOK_BACK = 3660
+"""Days; a school that was closed for longer has no evidence that is too old."""
 
 Hours: TypeAlias = Annotated[
     str, msgspec.Meta(pattern=r"\A([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]\Z")
@@ -74,6 +76,7 @@ class SchoolCalendar:
         self._make_up_days = frozenset(self.settings.make_up_days)
         self._unknown_years: set[int] = set()
         self.is_school_day = functools.lru_cache(maxsize=4096)(self._is_school_day)
+        self.counts_from = functools.lru_cache(maxsize=64)(self._counts_from)
         self.school_days_between = functools.lru_cache(maxsize=4096)(self._school_days_between)
 
     def local_day(self, moment: datetime) -> date:
@@ -93,6 +96,17 @@ class SchoolCalendar:
     def age_school_days(self, at: datetime, now: datetime) -> int:
         """The school days that passed since ``at``: 0 on the same day, and over any holiday."""
         return self.school_days_between(self.local_day(at), self.local_day(now))
+
+    def _counts_from(self, today: date, school_days: int) -> datetime:
+        """The moment from which on nothing is older than so many school days on ``today``, in UTC."""
+        first = today
+        age = 0
+        for _ in range(LONGEST_LOOK_BACK):
+            age += self.is_school_day(first)
+            if age > school_days:
+                return datetime.combine(first, time(), self.time_zone).astimezone(UTC)
+            first -= timedelta(days=1)
+        return datetime.min.replace(tzinfo=UTC)
 
     def _is_school_day(self, day: date) -> bool:
         if day in self._make_up_days:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from config import networks, rates
@@ -124,7 +124,7 @@ def judge_share(
         unknown=unknown,
         quote=target.quote,
         deadline=target.deadline,
-        due=_due(target, answer, plan, now, calendar),
+        due=_due(target, answer, plan, calendar.local_day(now)),
         at=now,
     )
 
@@ -150,16 +150,16 @@ def _verdict(
         settles=finding.settles,
         quote=target.quote,
         deadline=target.deadline,
-        due=_due(target, finding.answer, plan, case.now, case.calendar),
+        due=_due(target, finding.answer, plan, case.day),
         at=case.now,
         counts=not (row or target.reported_only),
     )
 
 
 def _due(
-    target: Target, answer: Answer, plan: Plan | None, now: datetime, calendar: SchoolCalendar
+    target: Target, answer: Answer, plan: Plan | None, today: date
 ) -> Literal["due", "overdue", "lapsed"]:
     """Overdue is what is not shown to be met after its last day."""
     if plan and plan.status == "lapsed":
         return "lapsed"
-    return "overdue" if answer is not Answer.MET and calendar.local_day(now) > target.deadline else "due"
+    return "overdue" if answer is not Answer.MET and today > target.deadline else "due"

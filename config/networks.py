@@ -15,6 +15,8 @@ from config.school import Line, Place, Survey, fact_on
 from config.verdict import Answer, Finding, Reason, Settles
 
 WORKING_IPV6_LEVEL = 3
+UNNAMED = Covers()
+"""A coverage target that names no place."""
 
 
 def two_fibre_networks(target: Target, case: Case) -> Finding:  # noqa: ARG001 (all targets are judged alike)
@@ -40,7 +42,7 @@ def coverage(target: Target, case: Case) -> Finding:
     """Access points online of those installed, and wired ports in use; which places they reach is a survey's
     word. Measured and surveyed together are met; access points that are off are not met; else it is unknown.
     """
-    covers = target.covers or Covers()
+    covers = target.covers or UNNAMED
     parts = [
         part for asked, part in ((_asks_wireless(covers), _wireless), (_asks_wired(covers), _wired)) if asked
     ]
@@ -162,7 +164,7 @@ def _is_fibre(line: Line, seen: Uplink) -> bool | None:
 
 
 def _asks_wireless(covers: Covers) -> bool:
-    return bool(covers.wireless) or covers == Covers()
+    return bool(covers.wireless) or covers == UNNAMED
 
 
 def _asks_wired(covers: Covers) -> bool:
@@ -202,7 +204,7 @@ def _survey(case: Case) -> Survey | None:
 
 def _surveyed(covers: Covers, survey: Survey | None) -> tuple[bool, tuple[Reason, ...]]:
     """Whether the survey has every asked place; a target that names no place asks for no survey."""
-    if covers == Covers():
+    if covers == UNNAMED:
         return True, ()
     if survey is None:
         return False, (Reason("no_survey"),)

@@ -133,7 +133,12 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def quote(self) -> str:
         """The plan's words in one line: 「…」「…」."""
-        return "".join(f"「{words}」" for words in self.quotes)
+        return _quoted(self.quotes)
+
+
+@functools.cache
+def _quoted(quotes: tuple[str, ...]) -> str:
+    return "".join(f"「{words}」" for words in quotes)
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
