@@ -7,7 +7,11 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.web import routes
 from tests.collector.web.browser import dumped, pictured
@@ -53,3 +57,40 @@ def test_script_in_names_does_not_run(tmp_path: Path) -> None:
     assert "<title>&lt;script&gt;" in page
     assert "<img" not in page
     assert 'data-points="6"' in page
+
+
+def test_chart_and_cards_stay_fresh_without_a_reload(tmp_path: Path) -> None:
+    """Virtual time passes three periods; each asking for the chart's data finds one more point."""
+    rooms = open_pages(tmp_path, "fresh")
+    latest = interface_points(6)
+    rooms.take(latest)
+    asked: list[str] = []
+
+    class Counting:
+        def __init__(self, app: ASGIApp) -> None:
+            self._app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            mode = dict(scope["headers"]).get(b"sec-fetch-mode", b"").decode()
+            asked.append(f"{mode} {scope['path']}")
+            if scope["path"].endswith("/throughput"):
+                heartbeat(rooms)
+                latest.append(msgspec.structs.replace(latest[-1], time_ns=latest[-1].time_ns + 10**9))
+                rooms.take(latest[-1:])
+            await self._app(scope, receive, send)
+
+    counted: list[BaseRoute] = [Mount("/", routes=routes(rooms), middleware=[Middleware(Counting)])]
+    with serving(counted) as client:
+        page = dumped(
+            f"http://127.0.0.1:{client.port}/schools/sample?lang=en",
+            tmp_path / "profile",
+            "--virtual-time-budget=16000",
+        )
+    rooms.close()
+    drawn = re.search(r'<section class="panel" data-points="(\d+)"', page)
+    assert drawn is not None
+    assert int(drawn[1]) > 7
+    assert asked.count("navigate /schools/sample") == 1
+    assert asked.count("cors /schools/sample") >= 2
+    assert "No agent has been heard" not in page
+    assert "Agent last heard" in page
