@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _SEEN_FILE = "seen"
 _CURSOR_FILE = "cursor"
+_decode_key = msgspec.msgpack.Decoder(BatchKey).decode
 _SAVED = tuple[tuple[int, int], list[tuple[tuple[int, int], tuple[int, int]]]]
 MAX_BEHIND = 16
 """Outages of the store whose points are kept apart."""
@@ -83,15 +84,18 @@ class Journal:
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._seen = _load_seen(folder / _SEEN_FILE)
+        self._seen, known_to = _load_seen(folder / _SEEN_FILE)
+        self._known_to = known_to
+        self._full = False
         self._seen_lock = threading.Lock()
         self._sizes = _segments(folder)
         self._begun = {number: _begun(folder, number) for number in self._sizes}
         saved, behind = _load_cursor(folder / _CURSOR_FILE)
+        self._scanned = {number for number in self._sizes if number > known_to}
         self._learn_keys()
         self._cursor = self._next = self._next_behind = self._start_after(saved)
         self._behind = [span for span in behind if span.end.segment in self._sizes]
-        self._number = self._first_own = max(saved.segment, *self._sizes, 0) + 1
+        self._number = max(saved.segment, *self._sizes, 0) + 1
         self._file = -1
         self._open_segment()
         self._thread = threading.Thread(target=self._write_loop, name="journal", daemon=True)
@@ -190,8 +194,8 @@ class Journal:
         return Position(saved.segment, min(saved.offset, self._sizes[saved.segment]))
 
     def _learn_keys(self) -> None:
-        """Read every segment once: remember the keys, count what is damaged, cut the torn tail."""
-        for number in sorted(self._sizes):
+        """Read each segment whose keys were not saved: remember them, count damage, cut the torn tail."""
+        for number in sorted(self._scanned):
             path = _path(self._folder, number)
             for found in _scan_file(path, 0, self._sizes[number]):
                 if isinstance(found, Record):
@@ -205,7 +209,7 @@ class Journal:
         if not key:
             return
         try:
-            self._seen.add(msgspec.msgpack.decode(key, type=BatchKey))
+            self._seen.add(_decode_key(key))
         except msgspec.DecodeError:
             log.warning("journal key unreadable bytes=%d", len(key))
 
@@ -259,6 +263,10 @@ class Journal:
             each.done.set_result(True)
         for each in repeated:
             each.done.set_result(False)
+        if self._full:
+            self._full = False
+            self._close_segment()
+            self._save_seen(self._number)
 
     def _split(self, group: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
         fresh: list[_Waiting] = []
@@ -288,8 +296,7 @@ class Journal:
         with self._changed:
             self._sizes[self._number] = size + len(data)
             self._changed.notify_all()
-        if size + len(data) >= self._segment_bytes:
-            self._close_segment()
+        self._full = size + len(data) >= self._segment_bytes
 
     def _need_room(self, length: int) -> None:
         with self._changed:
@@ -362,7 +369,7 @@ class Journal:
             for found in _scan_file(_path(self._folder, number), offset, end):
                 if isinstance(found, Record):
                     yield found, Position(number, found.end)
-                elif number >= self._first_own:  # older segments were counted when the journal was opened
+                elif number not in self._scanned:  # else it was counted when the journal was opened
                     self._count_damage(number, found)
 
     def _move(self, cursor: Position, behind: list[Span]) -> None:
@@ -375,15 +382,20 @@ class Journal:
 
     def _drop(self, finished: list[int]) -> None:
         """Delete segments; what they taught about sequence numbers is saved first."""
-        with self._seen_lock:
-            seen = self._seen.dump()
-        self._save(_SEEN_FILE, seen, durable=True)
+        self._save_seen(max(finished))
         for number in finished:
             _path(self._folder, number).unlink(missing_ok=True)
         with self._changed:
             for number in finished:
                 del self._sizes[number]
                 self._begun.pop(number, None)
+
+    def _save_seen(self, known_to: int) -> None:
+        """Keep the sequence numbers of all segments up to ``known_to``: none of them is read at the start."""
+        with self._seen_lock:
+            known_to = self._known_to = max(self._known_to, known_to)
+            saved = msgspec.msgpack.encode((known_to, self._seen.dump()))
+            self._save(_SEEN_FILE, saved, durable=True)
 
     def _save(self, name: str, data: bytes, *, durable: bool) -> None:
         """Replace a file in one step. A full disk must not keep the journal from shrinking: told, not
@@ -427,14 +439,16 @@ def _load_cursor(path: Path) -> tuple[Position, list[Span]]:
     return Position(*cursor), [Span(Position(*start), Position(*end)) for start, end in behind]
 
 
-def _load_seen(path: Path) -> SeenSequences:
+def _load_seen(path: Path) -> tuple[SeenSequences, int]:
+    """The sequence numbers that were saved, and the last segment whose numbers are all among them."""
     try:
-        return SeenSequences.load(path.read_bytes())
+        known_to, seen = msgspec.msgpack.decode(path.read_bytes(), type=tuple[int, bytes])
+        return SeenSequences.load(seen), known_to
     except FileNotFoundError:
-        return SeenSequences()
+        return SeenSequences(), -1
     except (OSError, msgspec.DecodeError) as error:
         log.warning("journal forgets old sequence numbers file=%s reason=%s", path, error)
-        return SeenSequences()
+        return SeenSequences(), -1
 
 
 def _write_all(file: int, data: bytes) -> None:

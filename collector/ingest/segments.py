@@ -42,40 +42,42 @@ def frame(key: bytes, body: bytes) -> bytes:
 
 def scan(data: bytes | mmap.mmap, start: int = 0) -> Iterator[Record | Damage]:
     """Read records from ``start`` on. Whatever the bytes are, it ends and raises nothing."""
-    position = start
-    while position < len(data):
-        record = _record_at(data, position)
-        if record is not None:
-            yield record
-            position = record.end
-            continue
-        resume = _next_record(data, position + 1)
-        yield Damage(position, resume, torn=resume == len(data))
-        position = resume
+    with memoryview(data) as view:
+        position = start
+        while position < len(data):
+            record = _record_at(view, position)
+            if record is not None:
+                yield record
+                position = record.end
+                continue
+            resume = _next_record(data, view, position + 1)
+            yield Damage(position, resume, torn=resume == len(data))
+            position = resume
 
 
-def _next_record(data: bytes | mmap.mmap, position: int) -> int:
+def _next_record(data: bytes | mmap.mmap, view: memoryview, position: int) -> int:
     while True:
         position = data.find(MARKER, position)
         if position < 0:
             return len(data)
-        if _record_at(data, position) is not None:
+        if _record_at(view, position) is not None:
             return position
         position += 1
 
 
-def _record_at(data: bytes | mmap.mmap, position: int) -> Record | None:
+def _record_at(view: memoryview, position: int) -> Record | None:
     start = position + _FRAME.size
-    if start > len(data):
+    if start > len(view):
         return None
-    marker, key_length, body_length, checksum = _FRAME.unpack_from(data, position)
-    end = start + key_length + body_length
-    if marker != MARKER or key_length + body_length > MAX_RECORD_BYTES or end > len(data):
+    marker, key_length, body_length, checksum = _FRAME.unpack_from(view, position)
+    middle = start + key_length
+    end = middle + body_length
+    if marker != MARKER or key_length + body_length > MAX_RECORD_BYTES or end > len(view):
         return None
-    key = data[start : start + key_length]
-    body = data[start + key_length : end]
-    return Record(key, body, end) if _checksum(key, body) == checksum else None
+    found = zlib.crc32(view[start:end], zlib.crc32(view[position + 4 : position + 12]))
+    return Record(bytes(view[start:middle]), bytes(view[middle:end]), end) if found == checksum else None
 
 
 def _checksum(key: bytes, body: bytes) -> int:
+    """Of the two lengths, the key and the body as they stand in a record."""
     return zlib.crc32(body, zlib.crc32(key, zlib.crc32(struct.pack("<II", len(key), len(body)))))

@@ -34,11 +34,14 @@ class SeenSequences:
 
     def add(self, key: BatchKey) -> None:
         """Remember a batch."""
-        if key in self:
-            return
         spool = (key.agent_id, key.spool_id)
         ranges = self._spools.setdefault(spool, [])
         self._spools.move_to_end(spool)
+        if ranges and ranges[-1][1] + 1 == key.sequence:
+            ranges[-1][1] = key.sequence
+            return
+        if key in self:
+            return
         place = bisect.bisect_right(ranges, [key.sequence, 2**64])
         ranges.insert(place, [key.sequence, key.sequence])
         _join(ranges, place)
