@@ -7,7 +7,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from collector.main import main
-from config.plan import PLANS_DIRECTORY
+from config.plan import PLANS_DIRECTORY, TargetKind
 
 BROKEN = """\
 id: county
@@ -78,3 +78,12 @@ def test_what_is_no_plan_at_all_is_one_line(tmp_path: Path) -> None:
         assert status == 2
         assert lines
         assert all(str(file) in line for line in lines)
+
+
+def test_the_example_of_the_documentation_is_a_plan(tmp_path: Path) -> None:
+    page = (PLANS_DIRECTORY.parents[1] / "docs/plans.md").read_text(encoding="utf-8")
+    example = next(block for block in page.split("```") if block.startswith("yaml\nid:"))
+    file = tmp_path / "plan.yaml"
+    file.write_text(example.removeprefix("yaml\n"), encoding="utf-8")
+    assert check(file) == (0, [f"{file}: a plan that can be used"])
+    assert all(f"| `{kind.value}` |" in page for kind in TargetKind)

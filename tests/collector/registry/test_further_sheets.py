@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from collector.main import main
+from collector.registry.columns import COLUMNS
+from collector.registry.details import DETAILS, SCHOOL_ID
 from config.school import Campus, Contract, Device, Fact, School, SchoolCode, Survey
 from tests.collector.registry.test_importing import County
 
@@ -225,3 +227,12 @@ def test_a_yaml_list_may_be_larger_than_settings(county: County) -> None:
     file = county.file("schools:", *entries, name="list.yaml")
     assert file.stat().st_size > 1024 * 1024
     assert county.run("schools", "import", file).output == "6000 schools read, 6000 changed\n"
+
+
+def test_every_column_is_documented_in_both_languages() -> None:
+    page = (Path(__file__).parents[3] / "docs/schools.md").read_text(encoding="utf-8")
+    for column in (*COLUMNS, SCHOOL_ID, *(column for detail in DETAILS for column in detail.columns)):
+        if not column.key.startswith(("lines.2", "lines.3", "lines.4")):
+            assert f"| {column.chinese} | {column.english} |" in page
+    for detail in DETAILS:
+        assert f"### {detail.chinese}, {detail.english} (`--sheet {detail.key}`)" in page
