@@ -13,6 +13,7 @@ import msgspec
 from config.uptime import Minute, State
 
 DAY_SECONDS = 86400
+USUAL_MINUTES = 1440
 UP, DEGRADED, DOWN, UNKNOWN = b"u", b"d", b"x", b"?"
 UP_ON_ONE_LINE, DEGRADED_ON_ONE_LINE = b"U", b"D"
 CENTRE = b"c"
@@ -68,7 +69,7 @@ def pack(codes: bytes) -> bytes:
 
 def unpack(packed: bytes) -> bytes:
     """The reverse of ``pack``."""
-    return zlib.decompress(packed)
+    return zlib.decompress(packed, bufsize=USUAL_MINUTES)
 
 
 def joined(days: Mapping[int, bytes], first: int, end: int, per_day: int) -> Strip:

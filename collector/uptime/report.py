@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 from collector.registry import Registry
 from collector.uptime import spells
 from collector.uptime.availability import (
+    Spans,
     Tally,
     clipped,
     merged,
@@ -92,23 +94,26 @@ class Report:
         found = self._records.days_of_all(
             first // self._per_day, last // self._per_day, [school_id] if school_id else None, subject
         )
-        in_school = school_spans(self._calendar, start, end, self._minute)
+        in_school = clipped(school_spans(self._calendar, start, end, self._minute), first, last)
         maintenances = self._records.maintenances(start, end)
+
+        @functools.cache
+        def asked(
+            hours_off: tuple[str, ...], taken: tuple[tuple[int, int], ...]
+        ) -> tuple[Spans, Spans, Spans]:
+            """Minutes in school hours, all minutes, and those in which power is expected off."""
+            off = off_spans(self._calendar, hours_off, start, end, self._minute)
+            return without(in_school, taken), without([(first, last)], taken), off
+
         for school in schools:
-            taken = self._maintenance_of(school, maintenances)
-            off = off_spans(self._calendar, school.power_cut, start, end, self._minute)
-            wanted = without(clipped(in_school, first, last), taken)
-            whole = without([(first, last)], taken)
+            wanted, whole, off = asked(school.power_cut, self._maintenance_of(school, maintenances))
             subjects = found.get(school.id, {}) or {SCHOOL: {}}
+            strips = {name: joined(subjects[name], first, last, self._per_day) for name in sorted(subjects)}
             yield SchoolUptime(
                 school.id,
                 start,
                 end,
-                tuple(
-                    Uptime(name, tally(strip, wanted, off), tally(strip, whole, off))
-                    for name in sorted(subjects)
-                    for strip in [joined(subjects[name], first, last, self._per_day)]
-                ),
+                tuple(Uptime(n, tally(s, wanted, off), tally(s, whole, off)) for n, s in strips.items()),
             )
 
     def outages(self, school_id: str, start: datetime, end: datetime) -> list[dict[str, Any]]:
@@ -148,12 +153,15 @@ class Report:
             first, min(minute_of(end, self._minute), minute_of(now, self._minute) - LAG_MINUTES)
         )
 
-    def _maintenance_of(self, school: School, maintenances: Sequence[Maintenance]) -> list[tuple[int, int]]:
-        return merged(
+    def _maintenance_of(
+        self, school: School, maintenances: Sequence[Maintenance]
+    ) -> tuple[tuple[int, int], ...]:
+        mine = (
             (minute_of(each.starts_at, self._minute), minute_of(each.ends_at, self._minute))
             for each in maintenances
             if each.school_id in (None, school.id)
         )
+        return tuple(merged(mine))
 
     def _moment(self, minute: int) -> datetime:
         return datetime.fromtimestamp(minute * self._minute, UTC)

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from tests.lab.county import BuiltCounty
+from tests.lab.county import BuiltCounty, BuiltLine
+from tests.lab.description import LineState
 from tests.lab.netns import Lab, LabError
 from tests.lab.uptime.scenario import Event, Expected, Scenario
 from tests.lab.uptime.stage import UptimeStage
@@ -38,6 +39,7 @@ class UptimePlay:
         self.silences: list[tuple[float, str, str]] = []
         self.offsets: dict[str, float] = {}
         self.began_wall = 0.0
+        self._dead: set[str] = set()
 
     def run(self) -> list[Row]:
         """Play to the end. Raises LabError when the network or the programs do not stand."""
@@ -87,7 +89,7 @@ class UptimePlay:
         if event.centre is not None:
             self._cut("centre", event.centre == "cut")
         if event.collector is not None:
-            self.stage.stop_collector() if event.collector == "cut" else self.stage.start_collector()
+            self.stage.cut_collector() if event.collector == "cut" else self.stage.mend_collector()
         if event.power is not None:
             self._power(event.power, off=cut)
         if event.agent is not None:
@@ -103,9 +105,21 @@ class UptimePlay:
     def _change_line(self, event: Event) -> None:
         line = self.county.line(event.line or "")
         if event.state is not None:
-            line.set_state(event.state)
+            self._set_state(line, event.state)
         if event.loss is not None:
             line.set_loss(event.loss)
+
+    def _set_state(self, line: BuiltLine, state: LineState) -> None:
+        """A path that is down: the access node answers, and forwards nothing."""
+        if line.name in self._dead:
+            self._dead.remove(line.name)
+            line.access.nft("delete table inet dead\n")
+        if state == "path_down":
+            self._dead.add(line.name)
+            rules = "type filter hook forward priority 0; policy drop;"
+            line.access.nft(f"table inet dead {{ chain away {{ {rules} }}; }}\n")
+        else:
+            line.set_state(state)
 
     def _cut(self, port: str, cut: bool) -> None:
         """The core forwards nothing to or from one of its ports any more."""

@@ -42,14 +42,14 @@ class UptimeStage(Stage):
             ],
         }  # fmt: skip
 
-    def start_collector(self) -> None:
+    def mend_collector(self) -> None:
         """Start the collector anew on the same data."""
         argv = [str(COMMANDS / "xiaotong-collector"), "serve", "--config", str(self.collector_settings)]
         self.collector = self.lab.start(
             self.county.centre, argv, log="collector", environment={"PORT": str(HTTP_PORT)}
         )
 
-    def stop_collector(self) -> None:
+    def cut_collector(self) -> None:
         """Kill the collector."""
         for pid in self.county.centre.run("ss", "-Hltnp", f"sport = :{HTTP_PORT}").split("pid=")[1:]:
             self.county.centre.run("kill", "-KILL", pid.partition(",")[0])
