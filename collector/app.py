@@ -32,6 +32,7 @@ from collector.uptime.room import UptimeRoom
 from collector.verdicts.opening import open_room
 from collector.verdicts.ticker import Ticker
 from collector.web.api import api_routes
+from collector.web.readiness_routes import readiness_routes
 from config.clock import Clock, SystemClock
 
 UPTIME_TICK_SECONDS = 10.0
@@ -117,7 +118,8 @@ def routes_of(rooms: Rooms) -> list[BaseRoute]:
         *ticket_routes(rooms),
         *icmpv6_routes(rooms, rooms.icmpv6),
         *api_routes(rooms),
-        *web.routes(rooms),
+        *readiness_routes(rooms, rooms.settings.notice),
+        *web.routes(rooms, rooms.settings.notice),
     ]
 
 

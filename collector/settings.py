@@ -149,6 +149,8 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """The bucket of other measurements, for tokens that may write them."""
     heartbeat: Seconds = Seconds(5)
     """How often agents are asked to say that they live."""
+    notice: str = ""
+    """A sentence at the top of every page, «maintenance tonight from 22:00»."""
     listen: Listen = Listen()
     ingest: Ingest = Ingest()
     journal: JournalSettings = JournalSettings()

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from collector.web.pages import PageRooms
 
 
-def routes(rooms: PageRooms) -> list[BaseRoute]:
-    """The pages over ``rooms`` and what they load; everything comes from this host."""
-    pages = Pages(rooms)
+def routes(rooms: PageRooms, notice: str = "") -> list[BaseRoute]:
+    """The pages over ``rooms`` and what they load; everything comes from this host.
+
+    ``notice`` stands at the top of every page.
+    """
+    pages = Pages(rooms, notice)
     guarded = [Middleware(SecurityHeaders)]
     return [
         Route("/", pages.schools, middleware=guarded),

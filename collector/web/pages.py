@@ -51,8 +51,10 @@ class PageRooms(Protocol):
 class Pages:
     """The pages over some rooms. Rooms are read in threads, as they wait for disks."""
 
-    def __init__(self, rooms: PageRooms) -> None:
+    def __init__(self, rooms: PageRooms, notice: str = "") -> None:
+        """``notice`` stands at the top of every page."""
         self._rooms = rooms
+        self._notice = notice
 
     async def schools(self, request: Request) -> Response:
         """Every school and how many of its targets are met."""
@@ -79,19 +81,17 @@ class Pages:
         judged = {school.id: self._rooms.verdicts.of_school(school.id) for school in schools}
         shown = [self._view(school, judged[school.id], language) for school in schools]
         everything = [one for verdicts in judged.values() for one in verdicts]
-        return page(
-            request, "schools.html",
-            schools=shown, counts=views.counts(everything, language), time_zone=ZONE.key,
-        )  # fmt: skip
+        counts = views.counts(everything, language)
+        return self._page(request, "schools.html", schools=shown, counts=counts)
 
     def _school(self, request: Request) -> Response:
         language = language_wished(request)
         school = self._rooms.registry.school(request.path_params["school_id"])
         if school is None:
-            return page(request, "missing.html", 404, time_zone=ZONE.key)
+            return self._page(request, "missing.html", 404)
         now = datetime.now(UTC)
         judged = self._rooms.verdicts.of_school(school.id)
-        return page(
+        return self._page(
             request,
             "school.html",
             school=self._view(school, judged, language),
@@ -103,8 +103,10 @@ class Pages:
                 "target": views.chart_target((one.verdict for one in judged), school),
                 "words": _chart_words(language),
             },
-            time_zone=ZONE.key,
         )
+
+    def _page(self, request: Request, template: str, status_code: int = 200, **context: object) -> Response:
+        return page(request, template, status_code, notice=self._notice, time_zone=ZONE.key, **context)
 
     def _view(self, school: School, judged: list[Judged], language: Language) -> views.SchoolView:
         liveness = self._rooms.liveness

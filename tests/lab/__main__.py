@@ -12,6 +12,7 @@ from rich.console import Console
 
 from config.settings import SettingsError
 from tests.lab import calibrate as calibration
+from tests.lab import demo as demonstration
 from tests.lab import scenario as scenarios
 from tests.lab import truth
 from tests.lab.netns import Lab, LabError, require_namespaces, sweep
@@ -58,6 +59,24 @@ def calibrate() -> None:
     calibration.show(rows)
     if not all(row.right for row in rows):
         sys.exit(1)
+
+
+@main.command("demo")
+@click.option("--port", default=8080, show_default=True, help="Port of the page on this host's loopback.")
+@click.option("--recorded", is_flag=True, help="Show the recorded county, even as root.")
+def demo(port: int, recorded: bool) -> None:
+    """Show a county of six schools with different troubles, on its page."""
+    try:
+        demonstration.run(port, console, live=False if recorded else None)
+    except OSError as error:
+        raise LabError(f"port {port} (PORT in the environment): {error.strerror}") from None
+
+
+@main.command("record")
+@click.option("--seconds", default=300.0, show_default=True, help="How long the county is run.")
+def record(seconds: float) -> None:
+    """Run the demo's county and keep what its collector stored, for those who have no root."""
+    demonstration.record(seconds, console)
 
 
 @main.command("down")

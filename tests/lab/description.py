@@ -56,6 +56,7 @@ class School(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     id: Name
     lines: tuple[Line, ...]
+    name: str = ""
     classes: int | None = None
     area: Area = "rural"
     level: Level = "primary"

@@ -59,7 +59,7 @@ class Play:
         end = max(expected.by for expected in self.scenario.expect)
         while (now := time.monotonic() - started) < end and not (self._all_said(now) and not waiting):
             while waiting and waiting[0].at <= now:
-                self._do(waiting.pop(0))
+                self.let_happen(waiting.pop(0))
             self._listen(time.monotonic() - started)
             time.sleep(max(0.0, POLL_SECONDS - (time.monotonic() - started - now)))
         outcomes = tuple(
@@ -92,7 +92,8 @@ class Play:
                  if said.at_seconds >= max(expected.after, now - SETTLE_SECONDS)]  # fmt: skip
         return now >= expected.after + SETTLE_SECONDS and bool(heard) and set(heard) == {expected.verdict}
 
-    def _do(self, event: Event) -> None:
+    def let_happen(self, event: Event) -> None:
+        """Do to the network, its users or its agents what the event says."""
         log.info("happens at=%gs school=%s line=%s", event.at, event.school, event.line)
         if event.agent == "start":
             self.stage.start_agent(event.school)

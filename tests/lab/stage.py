@@ -45,6 +45,7 @@ class Stage:
         }
         self.collector_settings = self.lab.directory / "collector.yaml"
         self._agents: dict[str, subprocess.Popen[bytes]] = {}
+        self._collector_program: subprocess.Popen[bytes]
 
     def open(self) -> None:
         """Declare the schools, start the collector, enrol and start one agent a school."""
@@ -55,15 +56,25 @@ class Stage:
         self._declare(data)
         argv = [str(COMMANDS / "xiaotong-collector"), "serve", "--config", str(self.collector_settings)]
         environment = {"PORT": str(HTTP_PORT)}
-        collector = self.lab.start(self.county.centre, argv, log="collector", environment=environment)
+        self._collector_program = self.lab.start(
+            self.county.centre, argv, log="collector", environment=environment
+        )
         try:
-            programs.wait_for_port(self.county.centre, addresses.CENTRE[0], HTTP_PORT, collector)
+            programs.wait_for_port(
+                self.county.centre, addresses.CENTRE[0], HTTP_PORT, self._collector_program
+            )
         except LabError as error:
             raise LabError(f"{error}; its last words: {self.last_words('collector')}") from None
         for school in self.county.schools.values():
             if school.school.agent != "none":
                 self._enrol(school)
                 self.start_agent(school.school.id)
+
+    def end_collector(self) -> Path:
+        """End the collector as its operator would, and give the directory of its data."""
+        self._collector_program.terminate()
+        self._collector_program.wait(15)
+        return self.lab.directory / "collector"
 
     def start_agent(self, school_id: str) -> None:
         """Start the agent of a school where it stands."""
@@ -224,6 +235,7 @@ def declared(school: BuiltSchool) -> dict[str, object]:
     told = school.school
     return {
         "id": told.id,
+        "name": told.name,
         "level": told.level,
         "area": told.area,
         **({} if told.classes is None else {"classes": told.classes}),
