@@ -19,7 +19,7 @@ from collector.uptime.minutes import DAY_SECONDS, SCHOOL, Strip, joined, line_su
 from collector.uptime.records import Records
 from collector.uptime.settings import UptimeSettings
 from config.school import Line, School
-from config.uptime import CENTRE, NEXT_HOP, Heard
+from config.uptime import CENTRE, LOSS_LIMIT, NEXT_HOP, Heard
 
 MINUTES_BEFORE, MINUTES_DURING = 10, 30
 """How much before and in an outage is looked at for its cause."""
@@ -266,4 +266,4 @@ def _next_hop(before: Sequence[Heard], during: Sequence[Heard]) -> bool | None:
 
 def _answered(heard: Sequence[Heard]) -> bool | None:
     sent, lost = sum(each.sent for each in heard), sum(each.lost for each in heard)
-    return 2 * lost < sent if sent else None
+    return lost < LOSS_LIMIT * sent if sent else None

@@ -1,0 +1,125 @@
+"""Through a real collector: points pushed over HTTP, outages and availability by API and command."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from collector.main import main
+from config.points import Point, encode
+from tests.collector.running import Running, running, settings_in, wait_until
+
+MINUTE_NS = 60 * 10**9
+
+
+def minute_of_pings(end_ns: int, well: bool) -> str:
+    fields: dict[str, Any] = {
+        "sent": 20,
+        "lost": 0 if well else 20,
+        "place": "outside",
+        "window_seconds": 60.0,
+    }
+    hop = {**fields, "place": "next_hop", "lost": 0}
+    return "\n".join(
+        encode(Point("ping", {"target": target, "family": "ipv4"}, told, end_ns))
+        for target, told in (("gateway", hop), ("web", fields))
+    )
+
+
+def push_history(collector: Running, minutes: int = 40, dead: range = range(10, 20)) -> None:
+    """Minutes until now, some of them dead."""
+    first = time.time_ns() // MINUTE_NS - minutes
+    lines = [minute_of_pings((first + n + 1) * MINUTE_NS, n not in dead) for n in range(minutes)]
+    assert collector.push("\n".join(lines), 1).status == 204
+    collector.settle()
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Any:
+    return settings_in(tmp_path, uptime={"minute": 60.0})
+
+
+def test_api_and_command_tell_the_same(quick: Any, tmp_path: Path) -> None:
+    with running(quick) as collector:
+        push_history(collector)
+
+        def told() -> list[dict[str, Any]]:
+            collector.rooms.uptime.tick()
+            answer = collector.request("GET", "/api/v1/schools/s1/outages")
+            assert answer.status == 200
+            found: list[dict[str, Any]] = answer.json["outages"]
+            return found
+
+        wait_until(lambda: any(each["subject"] == "school" and each["to"] for each in told()))
+        (outage,) = [each for each in told() if each["subject"] == "school"]
+        assert (outage["minutes"], outage["state"], outage["cause"], outage["live"]) == (
+            10,
+            "down",
+            "carrier",
+            False,
+        )
+        available = collector.request("GET", "/api/v1/schools/s1/availability").json["subjects"]
+        (whole,) = [each["all_hours"] for each in available if each["subject"] == "school"]
+        assert whole["down_minutes"] == 10
+        assert whole["availability"] is None  # a month of which minutes are known
+        now = collector.request("GET", "/api/v1/schools/s1/outages").json["now"]
+        assert now["state"] == "heard"
+        for path, status in (
+            ("nobody/outages", 404),
+            ("s1/outages?month=2026-13", 400),
+            ("s1/availability?month=x", 400),
+        ):
+            assert collector.request("GET", f"/api/v1/schools/{path}").status == status
+    config = tmp_path / "collector.yaml"
+    config.write_text(f"data_directory: {tmp_path}\n")
+    done = CliRunner().invoke(main, ["outages", "--school", "s1", "--json", "--config", str(config)])
+    assert done.exit_code == 1, done.output
+    (said,) = msgspec.json.decode(done.output)["schools"]
+    assert [each["id"] for each in said["outages"] if each["subject"] == "school"] == [outage["id"]]
+    table = CliRunner(env={"LANG": "en", "COLUMNS": "200"}).invoke(main, ["outages", "--config", str(config)])
+    assert "carrier" in table.output
+    chinese = CliRunner(env={"LANG": "zh_CN.UTF-8", "COLUMNS": "200"}).invoke(
+        main, ["outages", "--config", str(config)]
+    )
+    assert "运营商" in chinese.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["outages", "--school", "nobody"], "school nobody: is not known"),
+        (["outages", "--month", "2026-13"], "--month 2026-13: is no month"),
+        (
+            ["maintenance", "add", "--from", "2020-01-01T00:00", "--to", "2020-01-02T00:00", "--why", "x"],
+            "has passed",
+        ),
+        (["maintenance", "add", "--from", "x", "--to", "y", "--why", "z"], "is no time"),
+    ],
+)
+def test_what_the_commands_refuse(tmp_path: Path, arguments: list[str], said: str) -> None:
+    config = tmp_path / "collector.yaml"
+    config.write_text(f"data_directory: {tmp_path}\n")
+    done = CliRunner().invoke(main, [*arguments, "--config", str(config)])
+    assert done.exit_code == 2
+    assert said in done.output + (done.stderr if done.stderr_bytes else "")
+
+
+def test_announced_maintenance_is_outside(tmp_path: Path) -> None:
+    config = tmp_path / "collector.yaml"
+    config.write_text(f"data_directory: {tmp_path}\n")
+    given = [
+        "maintenance",
+        "add",
+        "--from",
+        "2090-05-01T22:00",
+        "--to",
+        "2090-05-02T02:00",
+        "--why",
+        "new switch",
+    ]
+    assert CliRunner().invoke(main, [*given, "--config", str(config)]).exit_code == 0
