@@ -66,7 +66,9 @@ CASES: dict[str, Case] = {
         "not_global", lines=(Line(id="a", carrier="tel", ipv6="off"),),
     ),
     "ula": Case({1: "fail", **beyond(1)}, "not_global", ("ula_only",)),
-    "noroute": Case({2: "fail", 4: "fail", 5: 4, 6: 4, **beyond(2), 13: 4}, "no_route", ("no_default_route",)),
+    "noroute": Case(
+        {2: "fail", 4: "fail", 5: 4, 6: 4, **beyond(2), 13: 4}, "no_route", ("no_default_route",),
+    ),
     "right": Case({2: "fail", **beyond(2)}, "no_route", ("no_default_route", "zero_router_lifetime")),
     "deadhop": Case({2: "fail", **beyond(2)}, "next_hop_silent", ("dead_next_hop",)),
     "noprefix": Case({3: "fail", 4: 3, 5: 3, 6: 3, 13: 3}, "lan_without_prefix", ("no_lan_prefix",)),
