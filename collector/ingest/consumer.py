@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 GROUP_BYTES = 4 * 1024 * 1024
 WAIT_SECONDS = 0.5
 WAIT_BEHIND_SECONDS = 0.05
+GATHER_SECONDS = 0.05
+"""Between two groups that are small: what comes meanwhile shares one write and one sync of the store."""
 MUCH_BYTES = 4 * GROUP_BYTES
 """A journal that holds so much when the collector starts is taken as a backlog: new points go first."""
 AWAY_SECONDS = 5.0
@@ -30,6 +32,8 @@ AWAY_SECONDS = 5.0
 LISTENER_ATTEMPTS = 3
 LISTENER_WAIT_SECONDS = 0.5
 WAIT_BEHIND_SECONDS = 0.05
+GATHER_SECONDS = 0.05
+"""Between two groups that are small: what comes meanwhile shares one write and one sync of the store."""
 MUCH_BYTES = 4 * GROUP_BYTES
 """A journal that holds so much when the collector starts is taken as a backlog: new points go first."""
 AWAY_SECONDS = 5.0
@@ -103,8 +107,11 @@ class Consumer:
         if self._journal.waiting_bytes() > MUCH_BYTES:
             self._journal.leave_behind()
         while not self._stop.is_set():
-            if not self._take(self._journal.read(GROUP_BYTES, self._wait_seconds()), self._journal.taken):
+            bodies = self._journal.read(GROUP_BYTES, self._wait_seconds())
+            if not self._take(bodies, self._journal.taken):
                 return
+            if bodies and sum(map(len, bodies)) < GROUP_BYTES / 4:
+                self._stop.wait(GATHER_SECONDS)
             if self._came_back:
                 self._came_back = False
                 self._journal.leave_behind()
