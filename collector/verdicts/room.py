@@ -18,6 +18,7 @@ from collector.verdicts.records import Place, Records, Standing, place_of
 from config.calendar import SchoolCalendar
 from config.evidence import Evidence, evidence_of
 from config.plan import Plan
+from config.plateau import PlateauWatch
 from config.points import Point
 from config.school import School
 from config.verdict import Verdict
@@ -62,6 +63,7 @@ class VerdictRoom:
         self._monotonic = monotonic
         self._lock = threading.RLock()
         self._books: dict[str, Book] = {}
+        self._plateaus: dict[str, PlateauWatch] = {}
         self._standings: dict[Place, Standing] | None = None
         self._judged: dict[str, tuple[School, float]] = {}
         self._read_others_at = now()
@@ -72,10 +74,12 @@ class VerdictRoom:
         school = self._registry.school(school_id)
         if school is None:
             return
+        points = list(points)
         found = [evidence for point in points for evidence in evidence_of(point, school)]
-        if not found:
-            return
         with self._lock:
+            found += self._plateaus.setdefault(school_id, PlateauWatch()).add(points, school)
+            if not found:
+                return
             change = self._book(school_id).add(found)
             self._write(school_id, change)
             if change.placed:
@@ -119,8 +123,9 @@ class VerdictRoom:
         try:
             self.records.write_evidence({school_id: change}, self._now())
         except BaseException:
-            # what the book takes for written is not: read it anew
+            # what the book takes for written is not: read it anew, and find its plateaus again
             self._books.pop(school_id, None)
+            self._plateaus.pop(school_id, None)
             raise
 
     def _all_standings(self) -> dict[Place, Standing]:

@@ -12,10 +12,11 @@ from collector.registry import Registry
 from collector.verdicts.records import Place, encode_verdict
 from collector.verdicts.room import VerdictRoom
 from config.calendar import SchoolCalendar
-from config.evidence import Evidence
+from config.evidence import Evidence, EvidenceKind
+from config.histogram import count, encode
 from config.judge import Answer, Verdict
 from config.plan import Group, Plan, Target, TargetKind
-from config.points import Point
+from config.points import FieldValue, Point
 from config.school import Line, School
 from config.units import BitsPerSecond
 
@@ -306,3 +307,36 @@ def test_a_verdict_is_kept_as_it_was(registry: Registry, clocks: Clocks) -> None
     [kept] = room.records.transitions(*PLACE)
     [expected] = met_by_a_peak(PLAN, School(id="s1"), kept.verdict.evidence, clocks.wall)
     assert encode_verdict(kept.verdict) == encode_verdict(expected)
+
+
+def test_a_plateau_is_evidence_and_found_again_when_it_could_not_be_written(
+    registry: Registry, clocks: Clocks
+) -> None:
+    """The windows of a line and its pings come in batches of their own, as agents send them."""
+    room = room_on(registry, clocks)
+    calm = [each for minute in range(10) for each in windows(minute, 20_000_000 + minute * 2_000_000, 0.010)]
+    flat = [each for minute in range(10, 15) for each in windows(minute, 90_000_000, 0.090)]
+    for point in calm:
+        room.on_points("s1", [point])
+    with registry.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE evidence RENAME TO gone")
+    with pytest.raises(Exception, match="no such table"):
+        room.on_points("s1", flat)
+    with registry.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE gone RENAME TO evidence")
+    room.on_points("s1", calm + flat)
+    kinds = [each.kind for each in room.records.evidence()["s1"]]
+    assert EvidenceKind.PLATEAU in kinds
+
+
+def windows(minute: int, bits_per_second: float, rtt: float) -> list[Point]:
+    end_ns = int(NOON.timestamp() + 60 * minute) * 10**9
+    line: dict[str, FieldValue] = {
+        "window_seconds": 60.0, "samples": 60, "rx_bits_per_second_sum": 60.0 * bits_per_second,
+        "rx_histogram": encode(count([bits_per_second] * 60)),
+    }  # fmt: skip
+    ping = {"sent": 60, "lost": 0, "rtt_median_seconds": rtt}
+    return [
+        Point("interface", {"interface": "eth0", "role": "line", "line": "wan"}, line, end_ns),
+        Point("ping", {"target": "centre", "family": "ipv4"}, ping, end_ns),
+    ]

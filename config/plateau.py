@@ -1,0 +1,220 @@
+"""Plateaus: a line flat at a rate for minutes while delay or loss rises carries at least that rate. Pure.
+
+Found from windows of a line and of the pings beyond it, so in the collector and not in a probe: a probe knows
+no other, and the counters of a line may come by SNMP from one agent and its pings from another. Congestion
+further on looks the same, so a plateau is a lower bound that asks for a verify run at once, and no upper one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from config import histogram
+from config.evidence import Evidence, EvidenceKind, moment_of
+from config.points import Point
+from config.school import School
+
+LEAST_SECONDS = 180.0
+LEAST_WINDOWS = 3
+LEAST_BITS_PER_SECOND = 1_000_000
+"""A line that is flat below this is idle."""
+FLAT_SHARE = 0.9
+"""So much of a window's 1 s rates lies within one bucket of the median, which is about 6 % either way."""
+SAME_RATE = 0.95
+"""The least window's mean, as a share of the greatest one's."""
+GAP = 1.5
+"""Windows follow each other when no more than half a window lies between them."""
+LEAST_RISE_SECONDS = 0.010
+LEAST_RISE_SHARE = 0.25
+LEAST_LOSS = 0.02
+"""Delay rises by both of the first, or loss by this, against the best quarter of the hour before the plateau:
+an hour that had another plateau in it is still measured against its calm.
+"""
+BASELINE_NS = 3600 * 10**9
+BASELINE_WINDOWS = 3
+WINDOWS_KEPT = 64
+SERIES_KEPT = 64
+
+_Direction: TypeAlias = Literal["down", "up"]
+_DIRECTIONS: tuple[tuple[str, _Direction], ...] = (("rx", "down"), ("tx", "up"))
+
+
+class RateWindow(msgspec.Struct, frozen=True):
+    """A window of one direction of a line: its mean at the IP layer, and whether it was flat by itself."""
+
+    start_ns: int
+    end_ns: int
+    bits_per_second: float
+    flat: bool
+
+
+class PingWindow(msgspec.Struct, frozen=True):
+    """A window of pings to one target. ``rtt_seconds`` is None where the median was lost."""
+
+    end_ns: int
+    rtt_seconds: float | None
+    loss: float
+
+
+class PlateauWatch:
+    """The plateaus of one school, as its points come in. Each is told once; all that is kept is bounded."""
+
+    def __init__(self) -> None:
+        self._rates: dict[tuple[str, _Direction], deque[RateWindow]] = {}
+        self._pings: dict[tuple[str, str, str], deque[PingWindow]] = {}
+        self._told_until_ns: dict[tuple[str, _Direction], int] = {}
+
+    def add(self, points: Iterable[Point], school: School) -> list[Evidence]:
+        """Take points in whatever order; gives the plateaus that they complete."""
+        touched: dict[str, Point] = {}
+        for point in points:
+            line = self._take(point, school)
+            if line is not None:
+                touched[line] = point
+        return [
+            evidence
+            for line in touched
+            for _, direction in _DIRECTIONS
+            if (evidence := self._completed(line, direction)) is not None
+        ]
+
+    def _take(self, point: Point, school: School) -> str | None:
+        line = line_of(point, school)
+        if line is None:
+            return None
+        if point.measurement == "interface":
+            for prefix, direction in _DIRECTIONS:
+                rate = rate_window(point, prefix)
+                if rate is not None:
+                    _keep(self._rates, (line, direction), rate)
+            return line
+        ping = ping_window(point)
+        if ping is not None:
+            target = (line, point.tags.get("target", ""), point.tags.get("family", ""))
+            _keep(self._pings, target, ping)
+        return line
+
+    def _completed(self, line: str, direction: _Direction) -> Evidence | None:
+        run = flat_run(self._rates.get((line, direction), ()))
+        if not run:
+            return None
+        place = (line, direction)
+        if run[0].start_ns <= self._told_until_ns.get(place, -1):
+            self._told_until_ns[place] = run[-1].end_ns
+            return None
+        targets = (list(windows) for (of, *_), windows in self._pings.items() if of == line)
+        if not any(suffers(windows, run[0].start_ns, run[-1].end_ns) for windows in targets):
+            return None
+        self._told_until_ns[place] = run[-1].end_ns
+        return Evidence(
+            EvidenceKind.PLATEAU,
+            line,
+            moment_of(Point("", {}, {}, run[-1].end_ns)),
+            direction,
+            lower_bits_per_second=int(min(window.bits_per_second for window in run)),
+        )
+
+
+def line_of(point: Point, school: School) -> str | None:
+    """The line that a window speaks of: its own, or the only one for a ping that was bound to none."""
+    ids = [line.id for line in school.lines]
+    if point.measurement == "interface" and point.tags.get("line") in ids:
+        return point.tags["line"]
+    if point.measurement != "ping" or point.fields.get("place") == "next_hop":
+        return None
+    line = point.tags.get("line", ids[0] if len(ids) == 1 else "")
+    return line if line in ids else None
+
+
+def rate_window(point: Point, prefix: str) -> RateWindow | None:
+    """One direction of an interface's point. Without a histogram (SNMP) it is as flat as one mean can be."""
+    seconds, total = point.fields.get("window_seconds"), point.fields.get(f"{prefix}_bits_per_second_sum")
+    samples, text = point.fields.get("samples"), point.fields.get(f"{prefix}_histogram")
+    if not (isinstance(seconds, float) and isinstance(total, float) and isinstance(samples, int)):
+        return None
+    if seconds <= 0 or samples <= 0:
+        return None
+    start_ns = point.time_ns - round(seconds * 1e9)
+    return RateWindow(
+        start_ns, point.time_ns, total / samples, is_flat(text) if isinstance(text, str) else True
+    )
+
+
+def is_flat(text: str) -> bool:
+    """Whether the rates of a histogram lie together."""
+    try:
+        counts = histogram.decode(text)
+    except ValueError:
+        return False
+    middle = histogram.percentile(counts, 0.5)
+    if middle is None:
+        return False
+    bucket = histogram.bucket_of(middle)
+    near = sum(counts.get(bucket + step, 0) for step in (-1, 0, 1))
+    return near >= FLAT_SHARE * sum(counts.values())
+
+
+def ping_window(point: Point) -> PingWindow | None:
+    """A ping's point; None where nothing was sent."""
+    sent, lost = point.fields.get("sent"), point.fields.get("lost")
+    rtt = point.fields.get("rtt_median_seconds")
+    if not (isinstance(sent, int) and isinstance(lost, int)) or sent <= 0:
+        return None
+    return PingWindow(point.time_ns, rtt if isinstance(rtt, float) else None, lost / sent)
+
+
+def flat_run(windows: Iterable[RateWindow]) -> list[RateWindow]:
+    """The newest windows that follow each other flat at one rate; empty when they are too short or idle."""
+    run: list[RateWindow] = []
+    for window in sorted(windows, key=lambda each: each.end_ns, reverse=True):
+        if not window.flat or (run and not _follows(window, run)):
+            break
+        run.insert(0, window)
+    if len(run) < LEAST_WINDOWS or run[-1].end_ns - run[0].start_ns < LEAST_SECONDS * 1e9:
+        return []
+    return run if min(window.bits_per_second for window in run) >= LEAST_BITS_PER_SECOND else []
+
+
+def suffers(windows: Sequence[PingWindow], start_ns: int, end_ns: int) -> bool:
+    """Whether delay or loss to a target is higher within a time than before it; unknown is no."""
+    before = [each for each in windows if start_ns - BASELINE_NS <= each.end_ns <= start_ns]
+    within = [each for each in windows if start_ns < each.end_ns <= end_ns]
+    if len(before) < BASELINE_WINDOWS or not within:
+        return False
+    if median(each.loss for each in within) >= _best_quarter(each.loss for each in before) + LEAST_LOSS:
+        return True
+    usual = [each.rtt_seconds for each in before if each.rtt_seconds is not None]
+    seen = [each.rtt_seconds for each in within if each.rtt_seconds is not None]
+    if not usual or not seen:
+        return False
+    base = _best_quarter(usual)
+    return median(seen) - base >= max(LEAST_RISE_SECONDS, LEAST_RISE_SHARE * base)
+
+
+def _best_quarter(values: Iterable[float]) -> float:
+    """What a quarter of them do not exceed."""
+    ordered = sorted(values)
+    return ordered[(len(ordered) - 1) // 4]
+
+
+def _follows(older: RateWindow, run: Sequence[RateWindow]) -> bool:
+    newer = run[0]
+    length = newer.end_ns - newer.start_ns
+    if newer.start_ns - older.end_ns > (GAP - 1) * length:
+        return False
+    rates = [older.bits_per_second, *(window.bits_per_second for window in run)]
+    return min(rates) >= SAME_RATE * max(rates)
+
+
+def _keep(series: dict, key: tuple[str, ...], window: RateWindow | PingWindow) -> None:  # type: ignore[type-arg]
+    """Append a window; the same one again, and a series too many, are passed over."""
+    if key not in series and len(series) >= SERIES_KEPT:
+        return
+    kept = series.setdefault(key, deque(maxlen=WINDOWS_KEPT))
+    if all(each.end_ns != window.end_ns for each in kept):
+        kept.append(window)
