@@ -107,3 +107,37 @@ UNWRITABLE: dict[str, Point] = {
     "a measurement that reads as a comment": Point("#m", {}, {"f": 1}, 7),
 }
 """Points that the encoder refuses."""
+
+TELEGRAF: dict[str, tuple[str, dict[str, object]]] = {
+    "cpu": (
+        "cpu,cpu=cpu-total,host=school\\ gate usage_idle=99.3,usage_user=0.5000000001 1700000000000000000",
+        {"usage_idle": 99.3, "usage_user": 0.5000000001},
+    ),
+    "disk, unsigned": (
+        "disk,device=sda1,fstype=ext4,path=/ free=18446744073709551615u,inodes_used=7i 1700000000000000000",
+        {"free": 2**64 - 1, "inodes_used": 7},
+    ),
+    "system, a text": (
+        'system,host=a load1=0.01 1700000000000000000', {"load1": 0.01},
+    ),
+    "uptime as text": (
+        'system,host=a uptime_format="1 day,  2:03" 1700000000000000000', {"uptime_format": "1 day,  2:03"},
+    ),
+    "snmp, a quoted alias with a backslash": (
+        'interface,ifName=Gi0/1 ifAlias="to \\"core\\" \\\\ roof",ifAdminStatus=1i 1700000000000000000',
+        {"ifAlias": 'to "core" \\ roof', "ifAdminStatus": 1},
+    ),
+    "win_perf, a path": (
+        "win_disk,instance=C:,objectname=LogicalDisk,path=C:\\Users Percent_Free=61.5 1700000000000000000",
+        {"Percent_Free": 61.5},
+    ),
+    "ping, exponents and a negative": (
+        "ping,url=example.org average_response_ms=1.2e+01,percent_packet_loss=-0 1700000000000000000",
+        {"average_response_ms": 12.0, "percent_packet_loss": 0.0},
+    ),
+    "internal, booleans": (
+        "internal,host=a ok=true,down=false 1700000000000000000", {"ok": True, "down": False},
+    ),
+}  # fmt: skip
+"""Lines as Telegraf's influx serializer writes them (its documentation, «Influx Line Protocol output data
+format»): escapes in tags, unsigned integers where influx_uint_support is on, floats in Go's form."""
