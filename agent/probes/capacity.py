@@ -213,7 +213,7 @@ class Capacity:
         options = Options(
             streams=settings.streams,
             congestion_control=settings.congestion_control,
-            interface=_interface(lines, wanted.line),
+            interface=_interface(lines, wanted.line) if self._binds else None,
             busy_cpu_share=settings.busy_cpu,
             full_share=settings.full,
         )
@@ -234,6 +234,11 @@ class Capacity:
             at_ns=at_ns,
             cpu_limit=settings.cpu_limit,
         )
+
+    @property
+    def _binds(self) -> bool:
+        """A school's only line needs no binding: its path is the host's own."""
+        return bool(self._settings.lines) or len(self._site.school.lines) > 1
 
     def _shown(self, wanted: Wanted) -> Callable[[Progress], None]:
         show = self._show

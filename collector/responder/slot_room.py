@@ -14,10 +14,11 @@ from collector.responder.denied import Denied
 from collector.responder.ledger import GrantedTest, Ledger, Order
 from collector.responder.needs import Known, Need, Needs, Trigger
 from collector.responder.settings import SlotSettings
-from collector.responder.slots import SETUP_SECONDS, Circumstances, Purpose, Slots
+from collector.responder.slots import SETUP_SECONDS, Circumstances, Load, Purpose, Slots
 from config.bounds import DEFAULT_RULES, Rules
 from config.calendar import SchoolCalendar
-from config.evidence import Evidence, EvidenceKind, evidence_of, moment_of
+from config.evidence import Evidence, moment_of
+from config.plateau import PlateauWatch
 from config.points import Point
 from config.school import School, lines_on
 from config.verdict import Verdict
@@ -82,6 +83,7 @@ class SlotRoom:
         self._now = now
         self._idle: dict[str, datetime] = {}
         self._ports: dict[tuple[str, str], int] = {}
+        self._plateaus: dict[str, PlateauWatch] = {}
         self._lock = threading.Lock()
 
     @property
@@ -96,7 +98,7 @@ class SlotRoom:
         """
         school, now = self._school(school_id), self._now()
         orders = self._ledger.orders(school_id, now - ORDER_HOLDS)
-        seen = self._seen(school, now)
+        seen = self._seen(now)
         testable = self._testable(school, lines)
         if orders:
             return self._ordered(school, orders[0], seen, testable, families)
@@ -116,7 +118,7 @@ class SlotRoom:
         """
         school, at = self._school(school_id), self._now()
         purpose = Purpose(urgent=True, in_person=now, forced=forced)
-        self._slots.refuse_hours(school, self._seen(school, at), purpose)
+        self._slots.refuse_hours(school, self._seen(at), purpose)
         declared = [each.id for each in school.lines]
         if line is not None and line not in declared:
             raise Denied(409, f"{line} is no line of the school; allowed: {', '.join(declared) or 'none'}")
@@ -126,8 +128,13 @@ class SlotRoom:
         """Set aside the test's share and bytes. Raises Denied when there is no room for it."""
         school = self._school(test.school)
         with self._ledger.deciding():
-            seen = self._seen(school, test.granted_at)
-            self._slots.refuse_load(school, test.bits_per_second, test.bytes, seen, purpose)
+            now = test.granted_at
+            load = Load(
+                now,
+                reserved=self._ledger.reserved(now),
+                month_bytes=self._ledger.bytes_since(school.id, self._slots.month_start(now)),
+            )
+            self._slots.refuse_load(school, test.bits_per_second, test.bytes, load, forced=purpose.forced)
             self._ledger.grant(test)
             if order is not None:
                 self._ledger.carried_out(order)
@@ -145,6 +152,11 @@ class SlotRoom:
         school = self._schools.school(school_id)
         if school is None:
             return
+        points = list(points)
+        with self._lock:
+            plateaus = self._plateaus.setdefault(school.id, PlateauWatch()).add(points, school)
+        for each in plateaus:
+            self._notice(school, each.subject, each.at, "a plateau")
         for point in points:
             if point.measurement == "capacity":
                 self._take_result(school, point)
@@ -159,9 +171,6 @@ class SlotRoom:
             self._ledger.settle(school.id, tags.get("direction", ""), tags.get("family", ""), at, moved)
         if point.fields.get("latency_grade") in BAD_GRADES and tags.get("mode") == "verify":
             self._notice(school, tags.get("line"), at, "latency under load")
-        for each in evidence_of(point, school):
-            if each.kind is EvidenceKind.PLATEAU:
-                self._notice(school, each.subject, each.at, "a plateau")
 
     def _watch_port(self, school: School, point: Point) -> None:
         speed, line = point.fields.get("port_bits_per_second"), point.tags["line"]
@@ -186,7 +195,7 @@ class SlotRoom:
         testable: Sequence[str],
         families: Sequence[str],
     ) -> Chosen:
-        purpose = Purpose(urgent=True, in_person=True, forced=order.forced)
+        purpose = Purpose(urgent=True, forced=order.forced)
         self._slots.refuse_hours(school, seen, purpose)
         lines = [line for line in testable if order.line in ("", line)]
         if not lines:
@@ -227,13 +236,9 @@ class SlotRoom:
         triggers = self._ledger.triggers(school.id)
         return self._needs.of(Known(school, verdicts, evidence, triggers, now))
 
-    def _seen(self, school: School, now: datetime) -> Circumstances:
-        return Circumstances(
-            now=now,
-            reserved=self._ledger.reserved(now),
-            suppressions=self._ledger.suppressions(now),
-            month_bytes=self._ledger.bytes_since(school.id, self._slots.month_start(now)),
-        )
+    def _seen(self, now: datetime) -> Circumstances:
+        """What hours depend on: asked often, so no more."""
+        return Circumstances(now, self._ledger.suppressions(now))
 
     def _testable(self, school: School, lines: Sequence[str]) -> list[str]:
         declared = [line.id for line in lines_on(school, self._calendar.local_day(self._now()))]

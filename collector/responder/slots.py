@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -10,7 +11,7 @@ import msgspec
 
 from collector.responder.denied import Denied
 from collector.responder.settings import SlotSettings
-from config.calendar import SchoolCalendar
+from config.calendar import Hours, SchoolCalendar
 from config.school import School
 
 GRAIN = timedelta(minutes=5)
@@ -42,11 +43,17 @@ class Suppression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Circumstances(msgspec.Struct, frozen=True):
-    """What is so at the time of asking."""
+    """What hours depend on."""
+
+    now: datetime
+    suppressions: Sequence[Suppression] = ()
+
+
+class Load(msgspec.Struct, frozen=True):
+    """What room there is: tests that may still run, and what the school's tests of this month moved."""
 
     now: datetime
     reserved: Sequence[Reserved]
-    suppressions: Sequence[Suppression]
     month_bytes: int
 
 
@@ -67,6 +74,7 @@ class Slots:
         self._settings = settings
         self._calendar = calendar
         self._salt = salt
+        self._moment = functools.lru_cache(maxsize=4096)(self._drawn_moment)
 
     def refuse_hours(self, school: School, seen: Circumstances, purpose: Purpose) -> None:
         """Raises Denied unless this is a time for tests of that school."""
@@ -82,12 +90,10 @@ class Slots:
         if not purpose.urgent and seen.now < self.moment(school, seen.now):
             raise Denied(503, "waits for the school's moment of the day", self._poll)
 
-    def refuse_load(
-        self, school: School, rate: int, test_bytes: int, seen: Circumstances, purpose: Purpose
-    ) -> None:
+    def refuse_load(self, school: School, rate: int, test_bytes: int, seen: Load, *, forced: bool) -> None:
         """Raises Denied unless the month's bytes and the county's line have room for such a test."""
         left = int(self._settings.bytes_per_month) - seen.month_bytes
-        if test_bytes > left and not purpose.forced:
+        if test_bytes > left and not forced:
             raise Denied(
                 429, f"{max(0, left)} bytes are left of this month's; it needs {test_bytes}", self._poll
             )
@@ -127,21 +133,23 @@ class Slots:
 
     def moment(self, school: School, now: datetime) -> datetime:
         """From when on the school is tested on the day of ``now``: at random, another each day."""
-        day = self._calendar.local_day(now)
-        free = list(self._free(school, day))
+        return self._moment(school.id, school.power_cut, self._calendar.local_day(now))
+
+    def _drawn_moment(self, school_id: str, power_cut: tuple[Hours, ...], day: date) -> datetime:
+        free = list(self._free(power_cut, day))
         if not free:
             return self._local(day + timedelta(days=1), time())
-        seed = hashlib.sha256(self._salt + f"{school.id} {day}".encode()).digest()
+        seed = hashlib.sha256(self._salt + f"{school_id} {day}".encode()).digest()
         place = int.from_bytes(seed[:8], "big") / 2**64 * MOMENTS_SHARE * len(free)
         return free[int(place)] + GRAIN * (place % 1)
 
-    def _free(self, school: School, day: date) -> Iterable[datetime]:
+    def _free(self, power_cut: tuple[Hours, ...], day: date) -> Iterable[datetime]:
         """The day's steps of five minutes that are outside lessons and with power."""
         start = self._local(day, time())
         for step in range(timedelta(days=1) // GRAIN):
             at = start + step * GRAIN
             lessons = self._calendar.in_school_hours(at) and not self._settings.in_lessons
-            if not lessons and not self._calendar.expected_off(at, school.power_cut):
+            if not lessons and not self._calendar.expected_off(at, power_cut):
                 yield at
 
     def _local(self, day: date, at: time) -> datetime:

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from collector.responder.office import Denied, TicketOffice, TicketRequest
+from collector.responder.denied import Denied
+from collector.responder.office import TicketOffice, TicketRequest
 from collector.responder.settings import ResponderSettings
 from collector.responder.ticket import Gate, Ticket, TicketError, holder_of, load_key, opened, sign
 from config.units import BitsPerSecond

@@ -1,0 +1,179 @@
+"""A county's schools on a paper clock: agents that ask, tests that take their time, points that come back."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from agent.probes.capacity import HOURS
+from collector.responder.denied import Denied
+from collector.responder.ledger import Ledger
+from collector.responder.office import Grant, TicketOffice, TicketRequest
+from collector.responder.settings import ResponderSettings, SlotSettings
+from collector.responder.slot_room import SlotRoom
+from collector.responder.ticket import holder_of
+from config.calendar import SchoolCalendar
+from config.evidence import Evidence, evidence_of
+from config.judge import judge_plan
+from config.plan import shipped_plans
+from config.points import FieldValue, Point
+from config.school import Line, School
+from config.units import Seconds
+from config.verdict import Verdict
+
+assert HOURS == "outside_school"
+KEY = b"k" * 32
+M = 10**6
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """One test as it really ran."""
+
+    school: str
+    line: str
+    direction: str
+    mode: str
+    rate: int
+    bytes: int
+    starts: datetime
+    ends: datetime
+    passed: bool | None
+    why: str
+    asked: int
+
+
+class County:
+    """Schools with lines of a true rate, a collector's office, and a clock that only this moves."""
+
+    def __init__(
+        self, true_rates: dict[str, int], slots: SlotSettings, start: datetime, *, seed: int = 1,
+        calendar: SchoolCalendar | None = None, power_cut: tuple[str, ...] = (), classes: int = 4,
+    ) -> None:  # fmt: skip
+        self.true_rates = true_rates
+        self.calendar = calendar or SchoolCalendar()
+        self.now = start
+        self.ran: list[Ran] = []
+        self.refusals: list[tuple[str, str]] = []
+        self.evidence: dict[str, list[Evidence]] = {name: [] for name in true_rates}
+        self.schools = {
+            name: School(id=name, classes=classes, lines=(Line(id="l1"),), power_cut=power_cut)
+            for name in true_rates
+        }
+        self.ledger = Ledger(":memory:")
+        self.plan = shipped_plans()["shandan"]
+        self._random = random.Random(seed)
+        self._asked_last: dict[str, str] = {}
+        self._unsent: dict[str, Point] = {}
+        settings = ResponderSettings(slots=slots, verify=Seconds(4), tickets_per_hour=1000)
+        room = SlotRoom(
+            slots, self.ledger, self, self, self.calendar, salt=b"county", now=lambda: self.now
+        )  # fmt: skip
+        self.room = room
+        self.office = TicketOffice(settings, KEY, wall=self._wall, slots=room)
+
+    def _wall(self) -> float:
+        return self.now.timestamp()
+
+    def school(self, school_id: str) -> School | None:
+        return self.schools.get(school_id)
+
+    def known(self, school_id: str) -> tuple[Sequence[Verdict], Sequence[Evidence]]:
+        evidence = self.evidence[school_id]
+        school = self.schools[school_id]
+        return judge_plan(self.plan, school, evidence, self.now, self.calendar), evidence
+
+    def egress(self, school_id: str) -> Verdict:
+        """The verdict on its exit now."""
+        return next(each for each in self.known(school_id)[0] if each.kind == "egress_per_class")
+
+    def answer(self, school_id: str) -> str:
+        """The answer to that."""
+        return self.egress(school_id).answer.value
+
+    def run_until(self, end: datetime, poll: float) -> None:
+        """Let every agent ask by the poll, and again at once after each test."""
+        queue = [
+            (self.now + timedelta(seconds=self._random.uniform(0, poll)), name) for name in self.true_rates
+        ]
+        heapq.heapify(queue)
+        while queue[0][0] < end:
+            self.now, name = heapq.heappop(queue)
+            self._push(name)
+            heapq.heappush(queue, (self.now + timedelta(seconds=self._ask(name, poll)), name))
+        self.now = end
+
+    def _ask(self, name: str, poll: float) -> float:
+        """One question; the seconds until the next."""
+        request = TicketRequest(
+            mode="due", holder=holder_of("s"), lines=("l1",), families=("ipv4", "ipv6"),
+            after=self._asked_last.pop(name, ""),
+        )  # fmt: skip
+        try:
+            grant = self.office.issue(f"{name}-1", name, request, "county")
+        except Denied as denied:
+            self.refusals.append((name, denied.reason))
+            return min(poll, denied.retry_after_seconds or poll) * self._random.uniform(0.9, 1.1)
+        return self._test(name, grant)
+
+    def _test(self, name: str, grant: Grant) -> float:
+        test, truth = grant.test, self.true_rates[name]
+        assert test is not None
+        seconds = 4.0 if test.mode == "verify" else self._random.uniform(1.6, 10.0)
+        cap = grant.bits_per_second or 10**10
+        rate = min(truth, cap)
+        moved = round(rate * seconds / 8)
+        assert moved <= grant.bytes
+        starts = self.now + timedelta(seconds=1)
+        passed = rate >= (test.bits_per_second or 0) if test.mode == "verify" else None
+        self.ran.append(
+            Ran(name, test.line or "", test.direction, test.mode, cap, moved, starts,
+                starts + timedelta(seconds=seconds), passed, test.why, test.bits_per_second or 0)
+        )  # fmt: skip
+        self._asked_last[name] = grant.test_id
+        self._unsent[name] = point_of(grant, rate, moved, passed, starts)
+        return seconds + 2.0
+
+    def _push(self, name: str) -> None:
+        """A result comes once its test is over."""
+        point = self._unsent.pop(name, None)
+        if point is not None:
+            self.evidence[name] += evidence_of(point, self.schools[name])
+            self.office.on_points(name, [point])
+
+
+def point_of(grant: Grant, rate: int, moved: int, passed: bool | None, at: datetime) -> Point:
+    """What an agent would tell of such a test."""
+    test = grant.test
+    assert test is not None
+    tags = {"line": "l1", "responder": "county", "direction": test.direction, "family": test.family,
+            "mode": test.mode, "method": "tcp"}  # fmt: skip
+    capped = passed is None and rate >= 0.95 * (grant.bits_per_second or 10**12)
+    bound = "lower" if passed or capped else "upper" if passed is False else "equal"
+    fields: dict[str, FieldValue] = {
+        "ip_bits_per_second": rate, "bytes": moved, "bound": bound, "counts_for_line": True,
+        "limited_by": "rate_cap" if capped else "nothing", "stop_reason": "time", "latency_grade": "A",
+    }  # fmt: skip
+    if passed is not None:
+        fields |= {"passed": passed, "asked_bits_per_second": test.bits_per_second or 0}
+    return Point("capacity", tags, fields, round(at.timestamp() * 1e9))
+
+
+def most_at_once(ran: Sequence[Ran]) -> int:
+    """The greatest sum of rates of tests that really ran at one time."""
+    edges = sorted(
+        [(each.starts, 1, each.rate) for each in ran] + [(each.ends, 0, -each.rate) for each in ran]
+    )
+    total = most = 0
+    for _, _, change in edges:
+        total += change
+        most = max(most, total)
+    return most
+
+
+def local(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
+    """A time of the county's clock (UTC+8), in UTC."""
+    return datetime(year, month, day, hour, minute, tzinfo=UTC) - timedelta(hours=8)

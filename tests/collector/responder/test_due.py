@@ -1,0 +1,122 @@
+"""A real collector decides, a real agent's probe asks and tests, a real responder serves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.capacity.order import NotNow
+from agent.probe import NoData, Site
+from agent.probes.capacity import Capacity, Settings
+from collector.responder.ledger import LEDGER_FILE, Ledger
+from collector.settings import CollectorSettings
+from config.points import encode
+from config.school import Line, School
+from config.units import BitsPerSecond
+from tests.agent.capacity.far_end import a_run
+from tests.collector.running import Running, running, settings_in
+
+DECLARED = School("s1", classes=4, lines=(Line(id="l1"),))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> CollectorSettings:
+    slots = {"in_lessons": True, "county_line": 200_000_000}
+    responder = {"listen": ["127.0.0.1"], "port": 0, "search": 1.0, "verify": 1.0, "slots": slots}
+    return settings_in(tmp_path, responder=responder, verdicts={"plans": ["shandan"]})
+
+
+@pytest.fixture
+def county(settings: CollectorSettings) -> Iterator[Running]:
+    with running(settings) as found:
+        found.rooms.registry.put_schools([DECLARED, School("s2")])
+        yield found
+
+
+def site(county: Running, agent: str = "a1") -> Site:
+    return Site(
+        school=DECLARED,
+        collector_url=f"http://127.0.0.1:{county.port}",
+        collector_token=county.tokens[agent],
+    )
+
+
+def test_an_agent_tests_what_the_collector_wants_and_no_more(county: Running) -> None:
+    ledger = Ledger(county.rooms.settings.data / LEDGER_FILE)
+    at = county.rooms.clock.wall_ns() / 1e9
+    ledger.order("s1", "l1", datetime.fromtimestamp(at, UTC), forced=False, tests=2)
+    probe = Capacity(Settings(families=("ipv4",), busy_cpu=1.0), site(county))
+    points = probe.measure(a_run(30.0))
+    ordered = points[:2]
+    assert all("note" in point.fields and point.fields["bound"] != "none" for point in ordered), ordered
+    assert [point.tags["direction"] for point in ordered] == ["down", "up"]
+    assert {point.tags["mode"] for point in ordered} == {"search"}
+    for point in ordered:
+        assert point.fields["cap_bits_per_second"] == 100_000_000  # half of the county's line
+        assert point.fields["counts_for_line"] is False  # loopback is no line
+    granted = ledger.tests_since("s1", datetime.fromtimestamp(at - 60, UTC))
+    assert [test.direction for test in granted][:2] == ["down", "up"]
+    moved = points[0].fields["bytes"]
+    county.push("\n".join(map(encode, points)), 1)
+    county.settle()
+    settled = ledger.tests_since("s1", datetime.fromtimestamp(at - 60, UTC))
+    assert moved in [test.bytes for test in settled]
+    _ask_until_refused(probe)
+    with pytest.raises(NoData, match="no test now"):  # told to come later: not asked again meanwhile
+        probe.measure(a_run(30.0))
+    ledger.close()
+
+
+def _ask_until_refused(probe: Capacity) -> None:
+    for _ in range(20):
+        try:
+            probe.measure(a_run(30.0))
+        except NoData:
+            return
+    pytest.fail("never refused")
+
+
+def test_a_school_that_is_not_declared_with_lines_gets_no_test(county: Running) -> None:
+    with pytest.raises(NotNow, match="no test is due"):
+        Capacity(Settings(), site(county, "b1")).measure(a_run(30.0))
+
+
+def test_one_by_the_agents_own_schedule_is_granted_within_the_slots(county: Running) -> None:
+    wanted = Settings(
+        mode="search", families=("ipv4",), max_rate=BitsPerSecond(20_000_000), busy_cpu=1.0, lines=()
+    )
+    points = Capacity(wanted, site(county)).measure(a_run(60.0))
+    assert [point.tags["direction"] for point in points] == ["down", "up"]
+    assert all(point.fields["bound"] == "lower" for point in points)
+
+
+def test_an_admin_orders_suppresses_and_resumes_from_the_command_line(
+    county: Running, tmp_path: Path
+) -> None:
+    file = tmp_path / "collector.yaml"
+    file.write_text(f"data_directory: {tmp_path}\nresponder: {{}}\n")
+
+    def said(*words: str) -> tuple[int, str]:
+        argv = [sys.executable, "-c", "from collector.main import main; main()", "capacity", *words]
+        done = subprocess.run([*argv, "--config", str(file)], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    assert said("suppress", "--until", "2001-01-01")[0] == 2
+    assert said("now", "nowhere") == (2, "error: school nowhere: is not known; «schools list» names them\n")
+    status, text = said("now", "s1", "--line", "l9", "--force")
+    assert (status, "allowed: l1" in text) == (2, True)
+    assert said("suppress", "--until", "2099-01-01", "--why", "exams")[0] == 0
+    with pytest.raises(NotNow, match="suppressed until 2098-12-31T16:00\\+0000: exams"):
+        Capacity(Settings(), site(county)).measure(a_run(30.0))
+    assert "1 suppressions ended" in said("resume")[1]
+    assert "2 tests of s1 are ordered" in said("now", "s1", "--force")[1]
+    point = Capacity(Settings(families=("ipv4",), busy_cpu=1.0), site(county)).measure(a_run(16.0))[0]
+    assert point.tags["mode"] == "search"
+    status, text = said("list", "s1", "--json")
+    assert msgspec.json.decode(text)[0]["line"] == "l1"

@@ -1,0 +1,127 @@
+"""300 schools on paper clocks: no overlap beyond the share, everyone tested in its window, budgets kept."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from datetime import timedelta
+
+import msgspec
+
+from collector.responder.needs import Trigger
+from collector.responder.settings import SlotSettings
+from collector.responder.slots import Suppression
+from config.evidence import Evidence, EvidenceKind
+from config.units import BitsPerSecond, Bytes, Seconds
+from tests.collector.responder.fleet import County, M, local, most_at_once
+
+MONDAY = local(2026, 11, 23)
+POLL = 1800.0
+
+
+def test_a_county_of_300_schools_is_tested_in_a_day_within_share_hours_and_bytes() -> None:
+    draw = random.Random(7)
+    rates = {f"s{number:03}": draw.choice([60, 90, 100, 300, 500]) * M for number in range(300)}
+    slots = SlotSettings(
+        county_line=BitsPerSecond(2000 * M), share=0.5, bytes_per_month=Bytes(10 * 10**9), poll=Seconds(POLL)
+    )
+    county = County(rates, slots, MONDAY, power_cut=("22:30-06:00",))
+    county.run_until(MONDAY + timedelta(days=1), POLL)
+    ran = county.ran
+    assert most_at_once(ran) <= 1000 * M
+    assert not [each for each in ran if county.calendar.in_school_hours(each.starts)]
+    assert not [each for each in ran if county.calendar.expected_off(each.starts, ("22:30-06:00",))]
+    assert {each.school for each in ran if each.mode == "verify"} == set(rates)
+    assert {each.school for each in ran if each.mode == "search"} == set(rates)
+    for name in rates:
+        own = [each for each in ran if each.school == name]
+        assert sum(each.bytes for each in own) <= 10 * 10**9
+        assert all(a.ends <= b.starts for a, b in itertools.pairwise(own))
+    firsts = {each.school: each.starts for each in reversed(ran)}
+    hours = {at.hour for at in firsts.values()}
+    assert len(hours) >= 5  # spread, not all at the end of lessons
+
+
+def test_a_schools_bytes_of_the_month_end_its_tests() -> None:
+    budget = 300 * 10**6
+    county = County({"s1": 100 * M}, SlotSettings(bytes_per_month=Bytes(budget), poll=Seconds(POLL)), MONDAY)
+    county.run_until(MONDAY + timedelta(days=3), POLL)
+    assert 0 < sum(each.bytes for each in county.ran) <= budget
+    assert any("of this month's" in reason for _, reason in county.refusals)
+
+
+def test_suppression_acts_at_once_and_ends() -> None:
+    county = County({f"s{n}": 100 * M for n in range(20)}, SlotSettings(poll=Seconds(POLL)), MONDAY)
+    exam = Suppression(MONDAY, MONDAY + timedelta(days=1), "exams")
+    county.ledger.suppress(exam)
+    county.run_until(MONDAY + timedelta(days=1), POLL)
+    assert county.ran == []
+    assert {reason for _, reason in county.refusals} == {
+        "tests are suppressed until 2026-11-23T16:00+0000: exams"
+    }
+    county.run_until(MONDAY + timedelta(days=2), POLL)
+    assert {each.school for each in county.ran} == set(county.true_rates)
+
+
+def test_a_met_school_is_verified_again_before_its_evidence_expires() -> None:
+    county = County({"s1": 500 * M}, SlotSettings(poll=Seconds(3600)), MONDAY)
+    county.run_until(MONDAY + timedelta(days=1), 3600)
+    assert county.answer("s1") == "met"
+    for day in range(2, 90):
+        county.run_until(MONDAY + timedelta(days=day), 3600)
+        assert county.answer("s1") == "met", day
+    verifies = [each for each in county.ran if each.mode == "verify" and each.direction == "down"]
+    assert 3 <= len(verifies) <= 8
+
+
+def test_a_line_cut_in_the_night_is_not_met_after_the_next_verify_and_its_second_try() -> None:
+    """100 → 60 Mbit/s without a trace in the port, though a peak of 98 was seen last week."""
+    county = County({"s1": 100 * M}, SlotSettings(poll=Seconds(600)), MONDAY, classes=1)
+    classes = 100 * M // (county.egress("s1").needed or 0)
+    county.schools["s1"] = msgspec.structs.replace(county.schools["s1"], classes=classes)
+    county.run_until(MONDAY + timedelta(days=1), 600)
+    assert county.answer("s1") == "met"
+    county.true_rates["s1"] = 60 * M
+    day = MONDAY + timedelta(days=1)
+    while county.answer("s1") == "met":
+        _peak(county)
+        day += timedelta(days=1)
+        county.run_until(day, 600)
+        assert day < MONDAY + timedelta(days=40), "never verified again"
+    assert county.answer("s1") == "not_met"
+    failed = [each for each in county.ran if each.passed is False and each.asked <= 95 * M]
+    assert len(failed) == 2
+    assert timedelta(seconds=600) <= failed[1].starts - failed[0].starts <= timedelta(hours=2)
+    assert any(each.why == "a verify run failed" for each in county.ran)
+
+
+def _peak(county: County) -> None:
+    """Last week's traffic reached 98 Mbit/s: evidence from before the cut."""
+    at = MONDAY + timedelta(hours=12)
+    peak = Evidence(EvidenceKind.PASSIVE_PEAK, "l1", at, "down", lower_bits_per_second=98 * M)
+    if peak not in county.evidence["s1"]:
+        county.evidence["s1"].append(peak)
+
+
+def test_a_port_change_asks_for_a_verify_at_once() -> None:
+    county = County({"s1": 500 * M}, SlotSettings(poll=Seconds(600)), MONDAY)
+    county.run_until(MONDAY + timedelta(days=2), 600)
+    before = len(county.ran)
+    noticed = MONDAY + timedelta(days=2, minutes=5)
+    county.ledger.notice("s1", Trigger("l1", noticed, "the port changed"))
+    county.run_until(MONDAY + timedelta(days=2, hours=1), 600)
+    new = county.ran[before:]
+    assert [each.why for each in new][:1] == ["the port changed"]
+    assert new[0].starts - noticed <= timedelta(minutes=20)
+
+
+def test_an_order_comes_at_the_next_question_but_waits_for_the_end_of_lessons_unless_forced() -> None:
+    monday_lessons = MONDAY + timedelta(hours=10)
+    for forced in (False, True):
+        county = County({"s1": 500 * M}, SlotSettings(poll=Seconds(600)), monday_lessons)
+        county.ledger.order("s1", "", monday_lessons, forced=forced, tests=2)
+        county.run_until(monday_lessons + timedelta(hours=1), 600)
+        assert bool(county.ran) is forced
+        county.run_until(MONDAY + timedelta(hours=18), 600)
+        assert [each.direction for each in county.ran[:2]] == ["down", "up"]
+        assert {each.why for each in county.ran[:2]} == {"ordered by an admin"}
