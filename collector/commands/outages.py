@@ -107,10 +107,11 @@ def _outages(listed: Iterable[dict[str, Any]], zone: tzinfo, language: Language)
     )  # fmt: skip
     made = Table(*(translate(heading, language) for heading in headings))
     for each in listed:
+        state, cause = STATES[each["state"]], CAUSE_WORDS[Cause(each["cause"])]
         made.add_row(
             each["subject"].removeprefix("line/").replace("school", ""), _local(each["from"], zone),
-            _local(each["to"], zone), str(each["minutes"]), translate(STATES[each["state"]], language),
-            translate(CAUSE_WORDS[Cause(each["cause"])], language),
+            _local(each["to"], zone), str(each["minutes"]), translate(state, language),
+            translate(cause, language),
             "; ".join(f"{one['what']}: {one['was']} → {one['became']}" for one in each["corrections"]),
         )  # fmt: skip
     return made
