@@ -78,12 +78,8 @@ class VerdictRoom:
         found = [evidence for point in points for evidence in evidence_of(point, school)]
         with self._lock:
             found += self._plateaus.setdefault(school_id, PlateauWatch()).add(points, school)
-            if not found:
-                return
-            change = self._book(school_id).add(found)
-            self._write(school_id, change)
-            if change.placed:
-                self._judged.pop(school_id, None)
+            if found:
+                self._take(school_id, found)
 
     def tick(self) -> int:
         """Judge the schools that are due and store what changed; gives how many answers changed."""
@@ -110,6 +106,17 @@ class VerdictRoom:
         found = self.records.stood_at(plan_id, moment, school_id)
         return [Judged(found[place].verdict, found[place].at) for place in sorted(found)]
 
+    def _take(self, school_id: str, found: list[Evidence]) -> None:
+        try:
+            change = self._book(school_id).add(found)
+            self._write(school_id, change)
+        except BaseException:
+            # the same points come again: find their plateaus again
+            self._plateaus.pop(school_id, None)
+            raise
+        if change.placed:
+            self._judged.pop(school_id, None)
+
     def _book(self, school_id: str) -> Book:
         book = self._books.get(school_id)
         if book is None:
@@ -123,9 +130,8 @@ class VerdictRoom:
         try:
             self.records.write_evidence({school_id: change}, self._now())
         except BaseException:
-            # what the book takes for written is not: read it anew, and find its plateaus again
+            # what the book takes for written is not: read it anew
             self._books.pop(school_id, None)
-            self._plateaus.pop(school_id, None)
             raise
 
     def _all_standings(self) -> dict[Place, Standing]:

@@ -325,7 +325,7 @@ def test_a_plateau_is_evidence_and_found_again_when_it_could_not_be_written(
     with registry.writing() as connection:
         connection.exec_driver_sql("ALTER TABLE gone RENAME TO evidence")
     room.on_points("s1", calm + flat)
-    kinds = [each.kind for each in room.records.evidence()["s1"]]
+    kinds = [each.kind for found in room.records.evidence().values() for each in found]
     assert EvidenceKind.PLATEAU in kinds
 
 
