@@ -130,7 +130,7 @@ def test_what_telegraf_writes_is_taken_into_the_bucket_of_others(case: str) -> N
 @pytest.mark.parametrize("case", [*BOTH, *READ_ONLY, *REFUSED])
 def test_the_table_holds_behind_a_line_whose_layout_is_known(case: str) -> None:
     """Every case of the table, after its own line was learned as far as it can be."""
-    text = ({**BOTH, **READ_ONLY, **REFUSED})[case][0]
+    text = str({**BOTH, **READ_ONLY, **REFUSED}[case][0])
     intake = Intake(Declared(SCHEMA), 1000)
     first, refused = taken(intake, text, others=True)
     again, refused_again = taken(intake, text, others=True)
