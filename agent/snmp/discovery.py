@@ -116,6 +116,6 @@ def _role(port: PortReading, index: int, exits: set[int], neighbour: Neighbour |
     words = [word for word in _TRUNK_WORDS if word in port.alias.lower()]
     if words:
         return "trunk", f"its description says {words[0]}"
-    if port.framing_bytes and port.operational:
+    if port.kind == ifmib.ETHERNET and port.operational:
         return "access", "in use"
     return "other", ""

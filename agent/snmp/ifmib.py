@@ -55,6 +55,10 @@ COLUMNS: Mapping[str, Oid] = {**DESCRIPTIONS, **READINGS, **NARROW, **IPV6}
 ETHERNET = 6
 ETHERNET_FRAMING = 18
 """ifInOctets of an Ethernet port counts header and checksum (RFC 3635 3.2.5): taken off at each packet."""
+WITHOUT_FRAMING = frozenset({23, 24, 131})
+"""ppp, softwareLoopback, tunnel (IANAifType). Vendors call aggregates of Ethernet ports 53 or 161, so whatever
+is none of these counts as Ethernet: at worst the IP layer is told a little too low.
+"""
 DUPLEX = {2: "half", 3: "full"}
 """dot3StatsDuplexStatus of RFC 3635; 1 is unknown."""
 _MOST_NAME = 64
@@ -75,6 +79,7 @@ class PortReading(msgspec.Struct, frozen=True):
     alias: str
     framing_bytes: int
     discontinuity: int
+    kind: int | None = None
     duplex: str | None = None
     ipv6_octets: int | None = None
 
@@ -197,7 +202,7 @@ def _cannot_wrap_twice(port: PortReading, seconds: float) -> bool:
 
 
 def _port(name: str, index: Oid, row: Mapping[str, Value], octets: dict[str, int], bits: int) -> PortReading:
-    speed, status = _number(row, "high_speed"), _number(row, "status")
+    speed, status, kind = (_number(row, key) for key in ("high_speed", "status", "kind"))
     others = {
         key: value
         for key in ("rx_errors", "tx_errors", "rx_drops", "tx_drops")
@@ -213,7 +218,8 @@ def _port(name: str, index: Oid, row: Mapping[str, Value], octets: dict[str, int
         speed_bits_per_second=speed * 10**6 if speed is not None and speed > 0 else None,
         operational=None if status is None else status == 1,
         alias=text_of(row.get("alias"), _MOST_ALIAS),
-        framing_bytes=ETHERNET_FRAMING if row.get("kind") == ETHERNET else 0,
+        kind=kind,
+        framing_bytes=0 if kind in WITHOUT_FRAMING else ETHERNET_FRAMING,
         discontinuity=_number(row, "discontinuity") or 0,
         duplex=DUPLEX.get(_number(row, "duplex") or 0),
         ipv6_octets=_number(row, "rx_ipv6_octets"),

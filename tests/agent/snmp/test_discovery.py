@@ -150,8 +150,14 @@ DEVICE = {"id": "core", "host": "h", "community_file": "c"}
         "school: {id: s}\nprobes:\n  snmp: {}\n  ping: {}\n",
         "school: {id: s}\nprobes:\n  snmp:\n    every: 1min\nlog: {level: info}\n",
         "school: {id: s}\nprobes:\n  snmp:\n    devices: []\n",
-        "school: {id: s}\nprobes:\n    snmp:\n        devices:\n            - {id: a, host: b, community_file: c}\n",
-        "probes:\n  snmp:\n    devices:\n      - id: a\n        host: b\n        community_file: c\n\n# end\nschool: {id: s}\n",
+        (
+            "school: {id: s}\nprobes:\n    snmp:\n        devices:\n"
+            "            - {id: a, host: b, community_file: c}\n"
+        ),
+        (
+            "probes:\n  snmp:\n    devices:\n      - id: a\n        host: b\n"
+            "        community_file: c\n\n# end\nschool: {id: s}\n"
+        ),
         SETTINGS,
     ],
 )
