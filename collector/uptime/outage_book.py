@@ -23,6 +23,7 @@ from config.uptime import CENTRE, LOSS_LIMIT, NEXT_HOP, Heard
 
 MINUTES_BEFORE, MINUTES_DURING = 10, 30
 """How much before and in an outage is looked at for its cause."""
+AGENT_STOPPED = "the host ran on, the agent was started anew"
 ARRIVAL_MINUTES = 3
 """What a minute takes at most until it is judged: its window, the wait for answers, the push."""
 _WORKS = b"udUD"
@@ -57,10 +58,17 @@ class OutageBook:
 
     def find(self, school_id: str, judged: Judged, now: datetime) -> list[Outage]:
         """Outages of a school that are new or changed after its minutes were judged, as written now."""
+        starts = {s: span[0] for s, span in judged.items() if s == SCHOOL or s.startswith("line/")}
+        if not starts:
+            return []
+        first, stored = self._since(school_id, min(starts.values()), now)
+        end = int(now.timestamp() // self._minute) + 1
+        days = self._records.days(school_id, first // self._per_day, end // self._per_day)
         changed: list[Change] = []
-        for subject, (first, _) in judged.items():
-            if subject == SCHOOL or subject.startswith("line/"):
-                changed += self._changes(school_id, subject, first, now)
+        for subject in starts:
+            strip = joined(days.get(subject, {}), first, end, self._per_day)
+            mine = [each for each in stored if each.subject == subject]
+            changed += changes(mine, self._found(school_id, subject, strip), now, self._fresh)
         return self._records.write(changed) if changed else []
 
     def explain(self, outages: Sequence[Outage], now: datetime, centre_away: Spans) -> list[Outage]:
@@ -95,27 +103,25 @@ class OutageBook:
                 self._judge_again(outage.school_id, self._span_of(outage))
         return list(changed.values())
 
-    def _changes(self, school_id: str, subject: str, first: int, now: datetime) -> list[Change]:
+    def _since(self, school_id: str, first: int, now: datetime) -> tuple[int, list[Outage]]:
+        """From which minute on to look, so that no outage is cut in two, and what stands written since."""
         margin = self._settings.down_minutes + self._settings.up_minutes + 1
-        end = int(now.timestamp() // self._minute) + 1
-        first, stored = first - margin, list[Outage]()
-        for _ in range(4):
-            stored = self._records.outages(self._moment(first), now, school_id=school_id, subject=subject)
-            earliest = min((self._minute_of(each.started_at) for each in stored), default=end) - margin
+        first -= margin
+        while True:
+            stored = self._records.outages(self._moment(first), now, school_id=school_id)
+            earliest = min((self._minute_of(each.started_at) - margin for each in stored), default=first)
             if earliest >= first:
-                break
+                return first, stored
             first = earliest
-        strip = self._strip(school_id, subject, first, end)
+
+    def _found(self, school_id: str, subject: str, strip: Strip) -> list[Outage]:
+        """The outages of a subject, and when its agent alone had stopped."""
         found = [self._outage(school_id, subject, each, "down") for each in self._spells(strip)]
         stops = spells.agent_stops(strip, self._settings.down_minutes) if subject == SCHOOL else []
-        why = "the host ran on, the agent was started anew"
-        found += [
-            msgspec.structs.replace(
-                self._outage(school_id, subject, each, "unknown"), cause=Cause.AGENT, why=why
-            )
-            for each in stops
-        ]
-        return changes(stored, found, now, self._fresh)
+        for each in stops:
+            absence = self._outage(school_id, subject, each, "unknown")
+            found.append(msgspec.structs.replace(absence, cause=Cause.AGENT, why=AGENT_STOPPED))
+        return found
 
     def _spells(self, strip: Strip) -> list[spells.Spell]:
         return spells.outages(strip, self._settings.down_minutes, self._settings.up_minutes)
