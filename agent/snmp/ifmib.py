@@ -56,8 +56,8 @@ ETHERNET = 6
 ETHERNET_FRAMING = 18
 """ifInOctets of an Ethernet port counts header and checksum (RFC 3635 3.2.5): taken off at each packet."""
 WITHOUT_FRAMING = frozenset({23, 24, 131})
-"""ppp, softwareLoopback, tunnel (IANAifType). Vendors call aggregates of Ethernet ports 53 or 161, so whatever
-is none of these counts as Ethernet: at worst the IP layer is told a little too low.
+"""ppp, softwareLoopback, tunnel (IANAifType). Vendors call aggregates of Ethernet ports 53 or 161, so what is
+none of these counts as Ethernet: at worst the IP layer is told a little too low.
 """
 DUPLEX = {2: "half", 3: "full"}
 """dot3StatsDuplexStatus of RFC 3635; 1 is unknown."""
