@@ -76,7 +76,8 @@ def main() -> None:
             share, alarms, resident, loaded, sent = measure(near, far, a_second)
             print(
                 f"router advertisements: {sent:.0f} a second, {100 * share:.2f} % of a core, "
-                f"{alarms} points, {resident / 1e6:.1f} MB resident, scapy {'loaded' if loaded else 'not loaded'}"
+                f"{alarms} points, {resident / 1e6:.1f} MB resident, "
+                f"scapy {'loaded' if loaded else 'not loaded'}"
             )
 
 

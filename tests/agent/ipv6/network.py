@@ -48,6 +48,7 @@ class Case(msgspec.Struct, frozen=True):
     set_up: dict[str, Any] = {}
     quiet_rogue: bool = False
     ipv4_use: bool = False
+    deaf_client: bool = False
 
 
 def beyond(number: int, *, but: tuple[int, ...] = ()) -> dict[int, Literal["fail"] | int]:
@@ -75,6 +76,7 @@ CASES: dict[str, Case] = {
     "nora": Case({4: "fail", 5: 4, 6: 4, 13: 4}, "no_advertisement", ("no_router_advertisement",)),
     "life0": Case({4: "fail", 5: 4, 6: 4, 13: 4}, "lifetime_zero", ("zero_router_lifetime",)),
     "noauto": Case({4: "fail", 5: 4, 6: 4, 13: 4}, "not_autonomous", ("no_autoconfiguration",)),
+    "noclient": Case({6: "fail", 13: 6}, "no_client_address", deaf_client=True),
     "nordnss": Case({5: "fail"}, "no_dns", ("no_rdnss",)),
     "short": Case({5: "fail"}, "rdnss_short", ("short_rdnss_lifetime",)),
     "hole": Case({7: "fail", **beyond(7)}, "not_reached", ("blackhole",)),
@@ -110,6 +112,11 @@ class Network:
         for name, case in self.cases.items():
             self._finish(self.county.schools[name], case)
         self.county.wait_for_ipv6()
+        for name, case in self.cases.items():
+            if case.deaf_client:
+                box = standing(self.county.schools[name])
+                box.sysctl("net.ipv6.conf.eth0.autoconf=0")
+                box.run("ip", "-6", "address", "flush", "dev", "eth0", "scope", "global")
 
     def check(self, name: str) -> dict[int, Finding]:
         """Run the command at the gateway and at the box, and the listener; the school's fifteen findings."""
