@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -132,3 +134,30 @@ def test_damaged_clocks_are_forgotten_and_the_collector_starts(tmp_path: Path) -
     (tmp_path / "clocks").write_bytes(b"\xc1")
     with running(settings_in(tmp_path)) as collector:
         assert collector.push(line(time.time_ns()), 1).status == 204
+
+
+@pytest.mark.needs_root
+@pytest.mark.fault(12)
+def test_a_points_file_that_cannot_grow_is_tried_again_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Its disk is another than the journal's: what is acknowledged waits in the journal."""
+    disk, data = tmp_path / "disk", tmp_path / "data"
+    disk.mkdir()
+    data.mkdir()
+    (data / "points.db").symlink_to(disk / "points.db")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True)
+    try:
+        now = time.time_ns() - 10**12
+        with running(settings_in(data)) as collector:
+            free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize
+            (disk / "filler").write_bytes(b"x" * (free - 100_000))
+            for batch in range(10):
+                text = "\n".join(line(now + batch * 10**6 + n, n) for n in range(1000))
+                assert collector.push(text, batch).status == 204
+            wait_until(lambda: collector.rooms.consumer.counts.store_failures >= 2)
+            assert collector.rooms.journal.waiting_bytes() > 0
+            (disk / "filler").unlink()
+            stored = collector.stored()
+            assert stored.keys() == {now + batch * 10**6 + n for batch in range(10) for n in range(1000)}
+            assert collector.rooms.set_aside.counts() == {}
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
