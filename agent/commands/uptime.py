@@ -122,9 +122,9 @@ def _word(state: str, language: Language) -> str:
     from config.words import message, translate  # noqa: PLC0415
 
     words = {
-        "up": message("up"),
+        "up": message("working"),
         "degraded": message("degraded"),
-        "down": message("down"),
+        "down": message("interrupted"),
         "unknown": message("unknown"),
     }
     return translate(words[state], language)

@@ -21,7 +21,7 @@ from collector.verdicts.report import as_text
 from config.cli import ExitStatus, fail
 from config.words import Language, language_of_environment, message, translate
 
-STATES = {"down": message("down"), "unknown": message("unknown")}
+STATES = {"down": message("interrupted"), "unknown": message("unknown")}
 
 
 @click.command("outages", help="Outages and availability of a month: one table a school, or JSON.")
