@@ -2,7 +2,7 @@
 
 Run: ``python -m tests.bench.store_queries [days]``. 300 schools, 25 points a minute each: the newest point of
 all 7,500 series, one school's raw day, and for each school's line the windows of an hour and of a day
-over the days (400), with both histograms, written straight into their tables. Windows of 5 minutes and the raw
+over the days (400), with both histograms, written straight into their tables. Windows of 5 minutes and raw
 points of all other schools are not made: a query reads one series' range by its key, whatever stands beside.
 """
 
