@@ -24,10 +24,12 @@ CONTINUOUS = False
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of the probe. A next hop confirmed within ``recent`` answers neighbour discovery."""
+    """Settings of the probe."""
 
     every: Seconds = Seconds(60)
+    """How often the kernel's tables are read."""
     recent: Seconds = Seconds(600)
+    """A next hop confirmed within this time answers neighbour discovery."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.every <= 86400:
