@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from config import readiness
 from config.points import Point
-from config.readiness import SUMMARY, numbers_of
 from config.school import Device, Line, School
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -114,7 +114,7 @@ def evidence_of(point: Point, school: School) -> list[Evidence]:
             return list(_of_ipv6(point, school))
         case "access_points":
             return list(_of_controller(point, school))
-        case measurement if measurement == SUMMARY:
+        case readiness.SUMMARY:
             return [_of_readiness(point)]
     return []
 
@@ -288,7 +288,7 @@ def _of_ipv6(point: Point, school: School) -> Iterator[Evidence]:
 def _of_readiness(point: Point) -> Evidence:
     """One agent's view of the fifteen checks; the judge merges the views of a school."""
     seen = Ipv6Checks(
-        passed=numbers_of(_text(point, "passed") or ""), failed=numbers_of(_text(point, "failed") or "")
+        passed=readiness.numbers_of(_text(point, "passed") or ""), failed=readiness.numbers_of(_text(point, "failed") or "")
     )
     subject = f"ipv6 {point.tags.get('place', '')}/{point.tags.get('source', '')}"
     return Evidence(EvidenceKind.OBSERVED, subject, moment_of(point), about="campus", observed=seen)
