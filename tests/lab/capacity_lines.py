@@ -42,7 +42,7 @@ COUNTY = County(
 )
 
 
-class TestedLine:
+class LabLine:
     """A line whose rate, delay and loss can be set, with what measures it at its two ends."""
 
     def __init__(self, lab: Lab, county: BuiltCounty, school: BuiltSchool) -> None:
@@ -110,13 +110,13 @@ class TestedLine:
 
 
 @contextmanager
-def tested_lines() -> Iterator[dict[str, TestedLine]]:
+def lab_lines() -> Iterator[dict[str, LabLine]]:
     """Build a county with a near and a far line, its responders and iperf3; take all down in the end."""
     with Lab() as lab:
         county = BuiltCounty(lab, COUNTY)
         server = lab.start(county.centre, ["iperf3", "-s", "-p", str(IPERF_PORT)], log="iperf3")
         programs.wait_for_port(county.centre, addresses.CENTRE[0], IPERF_PORT, server)
-        yield {name: TestedLine(lab, county, school) for name, school in county.schools.items()}
+        yield {name: LabLine(lab, county, school) for name, school in county.schools.items()}
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from config.points import Point
 from tests.agent.capacity.far_end import number
-from tests.lab.capacity_lines import SHARED_MACHINE, TestedLine, held_to, tested_lines
+from tests.lab.capacity_lines import SHARED_MACHINE, LabLine, held_to, lab_lines
 from tests.lab.netns import LabError
 
 M = 10**6
@@ -29,7 +29,7 @@ SEARCH_TOLERANCE = 0.03
 USERS_TOLERANCE = 0.05
 IPERF_SECONDS = 10
 THRIFTY_FROM = 100 * M
-Lines = dict[str, TestedLine]
+Lines = dict[str, LabLine]
 console = Console(width=150)
 
 
@@ -53,7 +53,7 @@ class Setting(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return f"{self.rate / M:g}M {self.round_trip * 1e3:g}ms {self.loss:.1%}"
 
-    def on(self, lines: Lines) -> TestedLine:
+    def on(self, lines: Lines) -> LabLine:
         """The line, set so."""
         line = lines["far" if self.round_trip else "near"]
         line.set(self.rate, self.round_trip, self.loss)
@@ -169,7 +169,7 @@ PARTS: dict[str, Callable[..., Iterator[Row]]] = {
 def main(parts: tuple[str, ...], only: int, iperf_seconds: int) -> None:
     """Run the matrix, all parts when none is named."""
     wrong = 0
-    with tested_lines() as lines:
+    with lab_lines() as lines:
         for part in parts or PARTS:
             for row in PARTS[part](lines, only=only, iperf_seconds=iperf_seconds):
                 wrong += not row.right
