@@ -288,7 +288,8 @@ def _of_ipv6(point: Point, school: School) -> Iterator[Evidence]:
 def _of_readiness(point: Point) -> Evidence:
     """One agent's view of the fifteen checks; the judge merges the views of a school."""
     seen = Ipv6Checks(
-        passed=readiness.numbers_of(_text(point, "passed") or ""), failed=readiness.numbers_of(_text(point, "failed") or "")
+        passed=readiness.numbers_of(_text(point, "passed") or ""),
+        failed=readiness.numbers_of(_text(point, "failed") or ""),
     )
     subject = f"ipv6 {point.tags.get('place', '')}/{point.tags.get('source', '')}"
     return Evidence(EvidenceKind.OBSERVED, subject, moment_of(point), about="campus", observed=seen)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import socket
 import struct
+import weakref
 
 import msgspec
 
@@ -58,6 +59,7 @@ class Capture:
     def __init__(self, interface: str) -> None:
         # protocol 0 hears nothing until it is bound: no packet comes in ahead of the filter
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0)
+        weakref.finalize(self, self._socket.close)
         try:
             self._socket.setblocking(False)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
