@@ -137,11 +137,21 @@ class Ping:
             self._flight.abandon()
             self._windows.clear()
         if not self._windows:
-            self._open_window(run, now_ns)
+            self._open_window(run, now_ns, self._first_length_ns(run))
 
-    def _open_window(self, run: Run, start_ns: int) -> None:
+    def _first_length_ns(self, run: Run) -> int:
+        """Until the wall clock's next whole window, so that windows are minutes and outages begin on time;
+        as long as asked for when a person waits.
+        """
+        length_ns = round(run.window_seconds * 1e9)
+        if run.window_seconds != self._settings.window:
+            return length_ns
+        left_ns = length_ns - run.clock.wall_ns() % length_ns
+        return left_ns if 2 * left_ns >= length_ns else left_ns + length_ns
+
+    def _open_window(self, run: Run, start_ns: int, length_ns: int | None = None) -> None:
         aims = self._aims(run)
-        end_ns = start_ns + round(run.window_seconds * 1e9)
+        end_ns = start_ns + (length_ns or round(run.window_seconds * 1e9))
         self._windows.append(Window(start_ns, end_ns, aims, self._settings.probes))
 
     def _send(self, now_ns: int, run: Run) -> None:

@@ -150,3 +150,18 @@ def test_round_trips_and_loss_are_those_that_fping_sees_at_the_same_time() -> No
     assert isinstance(median, float)
     ranked = sorted(answered) + [math.inf] * (count - len(answered))
     assert abs(median - ranked[math.ceil(count / 2) - 1]) <= 0.0001, statistics.median(answered)
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("ip")
+def test_windows_end_with_the_wall_clocks_windows() -> None:
+    settings = Settings(
+        window=Seconds(1),
+        targets=(Target(name="web", host="10.99.0.2", family="ipv4"),),
+        probes=2,
+        wait=Seconds(0.3),
+    )
+    with joined_pair() as (near, _):
+        (point,) = measure(near, settings, 1.0, (LINES[0],))
+    assert min(point.time_ns % 10**9, 10**9 - point.time_ns % 10**9) < 5 * 10**6
+    assert 0.4 < float(point.fields["window_seconds"]) < 1.6
