@@ -44,8 +44,8 @@ class Site(msgspec.Struct, frozen=True):
 class Run:
     """One run of a probe: its clocks, its deadline, and how long a watching probe shall watch.
 
-    The caller owns all three; a probe asks ``remaining_seconds()`` and waits only through ``wait()``. One that
-    found what people must hear of within seconds sets ``urgent``: its points are then sent at once.
+    The caller owns all three; a probe asks ``remaining_seconds()`` and waits only through ``wait()``. One
+    that found what people must hear of within seconds sets ``urgent``: its points are then sent at once.
     """
 
     def __init__(

@@ -85,9 +85,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     stack.callback(consumer.stop)
     stack.callback(ticker.stop)
     stack.callback(watch.stop)
-    tickets = open_far_end(
-        settings.responder, data, stack, registry=registry, verdicts=verdicts, clock=clock
-    )
+    tickets = open_far_end(settings.responder, data, stack, registry=registry, verdicts=verdicts, clock=clock)
     if tickets is not None:
         consumer.add_listener(tickets)
     icmpv6 = open_icmpv6(settings.responder, data, stack)

@@ -61,7 +61,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     campus: str = ""
     """Id of the campus it ends at; empty is the main one."""
     public_address: str = ""
-    """Address at which the gateway is reached from outside; asked only where the collector's settings say so."""
+    """Where the gateway is reached from outside; asked only if the collector's settings say so."""
     contracts: tuple[Contract, ...] = ()
     starts: date | None = None
     ends: date | None = None

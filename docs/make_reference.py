@@ -161,7 +161,7 @@ def _command(command: click.Command | None, path: str, parent: click.Context) ->
         return
     arguments = [p.make_metavar(parent) for p in command.params if isinstance(p, click.Argument)]
     yield from ("", f"### `{' '.join([path, *arguments])}`", "", inspect.cleandoc(command.help), "")
-    for option in (p for p in command.params if isinstance(p, click.Option)):
+    for option in (p for p in command.params if isinstance(p, click.Option) and not p.hidden):
         if not option.help:
             raise Undocumented(f"the option {option.opts[0]} of {path} has no help")
         yield f"- `{', '.join(option.opts)}`: {option.help}"

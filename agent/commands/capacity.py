@@ -37,8 +37,20 @@ class _Rate(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--verify", "rate", type=_Rate(), help="Ask only whether the line reaches this nominal rate.")
 @click.option("--most", type=_Rate(), help="The most that a search goes to.")
 @click.option("--server", help="Id of the responder; default: the settings', else the collector's own.")
-@click.option("--direction", "directions", type=click.Choice(["down", "up"]), multiple=True)
-@click.option("--family", "families", type=click.Choice(["ipv4", "ipv6"]), multiple=True)
+@click.option(
+    "--direction",
+    "directions",
+    type=click.Choice(["down", "up"]),
+    multiple=True,
+    help="Only this direction; may be given twice.",
+)
+@click.option(
+    "--family",
+    "families",
+    type=click.Choice(["ipv4", "ipv6"]),
+    multiple=True,
+    help="Only this family; may be given twice.",
+)
 @click.option("--line", "lines", multiple=True, help="Id of a line to bind the test to.")
 @click.option("--force", is_flag=True, help="In lessons and beyond the month's bytes too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the points as JSON.")

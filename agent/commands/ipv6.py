@@ -49,11 +49,11 @@ def checked(loaded: LoadedSettings) -> list[Finding]:
     import threading  # noqa: PLC0415
 
     from agent.catalogue import planned  # noqa: PLC0415
-    from config.clock import SystemClock  # noqa: PLC0415
     from agent.defaults import site_for_a_person  # noqa: PLC0415
     from agent.ipv6.checklist import Checklist  # noqa: PLC0415
     from agent.probe import Run  # noqa: PLC0415
     from agent.probes.ipv6_checks import options_of  # noqa: PLC0415
+    from config.clock import SystemClock  # noqa: PLC0415
 
     given = {probe.name: probe for probe in loaded.probes}
     chosen = given.get("ipv6_checks") or planned("ipv6_checks", None, str(loaded.file))

@@ -18,7 +18,7 @@ Send = Callable[["Aim", int, bytes], bool]
 
 
 class Aim(msgspec.Struct, frozen=True):
-    """One address to probe, by which interface, and where it lies (``next_hop``, ``centre`` or ``outside``)."""
+    """One address to probe, by which interface, and where it lies: ``next_hop``, ``centre``, ``outside``."""
 
     target: str
     family: Family

@@ -89,8 +89,9 @@ def _start_all(
     config = ["--config", str(directory / "collector.yaml")]
     _run(collector, "schools", "import", str(directory / "school.yaml"), *config)
     _run(collector, "agents", "add", "bench", "--token-file", str(directory / "token"), *config)
+    agent = str(binaries / "xiaotong-agent")
     commands = {
-        "xiaotong-agent": [str(binaries / "xiaotong-agent"), "run", "--config", str(directory / "agent.yaml")],
+        "xiaotong-agent": [agent, "run", "--config", str(directory / "agent.yaml")],
         "prometheus-node-exporter": [
             "prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{NODE_EXPORTER_PORT}",
             "--log.level=error",
