@@ -45,7 +45,12 @@ def _ours() -> tuple[float, float]:
 def once() -> None:
     """One download on loopback, both ends here."""
     settings = Settings(
-        families=("ipv4",), directions=("down",), streams=STREAMS, max_rate=None, congestion_control="bbr"
+        mode="search",
+        families=("ipv4",),
+        directions=("down",),
+        streams=STREAMS,
+        max_rate=None,
+        congestion_control="bbr",
     )
     with far_end(search=Seconds(SECONDS), max_bytes=10**12) as served:
         (point,) = Capacity(settings, served.site()).measure(a_run())

@@ -1,0 +1,72 @@
+"""The other method, against a real iperf3 server on loopback."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+
+import pytest
+
+from agent.capacity.iperf3 import Server, parse
+from agent.probe import ProbeFailed, Site
+from agent.probes.capacity import Capacity, Settings
+from config.measurements import check
+from config.school import School
+from config.settings import SettingsError
+from tests.agent.capacity.far_end import a_run, number
+
+
+@pytest.mark.needs("iperf3")
+def test_both_directions_give_the_same_kind_of_point() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = subprocess.Popen(("iperf3", "-s", "-p", str(port)), stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        server = Server(host="127.0.0.1", port=port, seconds=1, streams=2)
+        settings = Settings(mode="search", method="iperf3", iperf3=server, families=("ipv4",))
+        points = Capacity(settings, Site(school=School(id="s1"))).measure(a_run())
+    finally:
+        program.kill()
+        program.wait()
+    assert [point.tags["direction"] for point in points] == ["down", "up"]
+    for point in points:
+        check(point)
+        assert point.tags["method"] == "iperf3"
+        assert point.fields["bound"] == "lower"
+        assert point.fields["counts_for_line"] is False
+        assert number(point, "ip_bits_per_second") > number(point, "goodput_bits_per_second") > 1e6
+
+
+def test_its_error_is_ours() -> None:
+    with pytest.raises(ProbeFailed, match="iperf3: unable to connect"):
+        parse('{"start": {}, "error": "unable to connect to server"}', "ipv4", "down")
+    with pytest.raises(ProbeFailed, match="not its JSON"):
+        parse("Segmentation fault", "ipv4", "down")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(mode="search", method="iperf3"), "iperf3.host: is missing"),
+        (Settings(method="iperf3", iperf3=Server(host="h")), "due needs method tcp"),
+    ],
+)
+def test_settings_that_contradict(settings: Settings, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Capacity(settings, Site(school=School(id="s1")))
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            time.sleep(0.2)  # iperf3 serves one at a time: let it take leave of this one
+        except OSError:
+            assert time.monotonic() < deadline, "iperf3 does not listen"
+            time.sleep(0.05)
+        else:
+            return
