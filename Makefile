@@ -44,7 +44,7 @@ words: $(VENV)/.installed-dev
 
 # Of a running «make run»; needs chromium and a Chinese font.
 pictures: $(VENV)/.installed-dev
-	@$(BIN)/python -m tests.pictures http://127.0.0.1:$(PORT)
+	@$(BIN)/python -m tests.pictures
 
 # Dependencies are locked with hashes for every Python we serve.
 lock: $(VENV)/.installed-dev

@@ -50,7 +50,10 @@ def test_a_missing_settings_file_is_one_line_and_status_2(main: CommandFolder, a
     assert result.output == "error: nowhere.yaml: no such file\n"
 
 
-MEASURED_FROM_BOTH_ENDS = {"collector/responder/": "agent.capacity", "collector/uptime/": "agent.network.icmp"}
+MEASURED_FROM_BOTH_ENDS = {
+    "collector/responder/": "agent.capacity",
+    "collector/uptime/": "agent.network.icmp",
+}
 
 
 @pytest.mark.parametrize(
