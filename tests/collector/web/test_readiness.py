@@ -1,0 +1,49 @@
+"""The county's table of IPv6 checks: what fails most first, silence is unknown, hostile points are data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from collector.store.interface import Latest
+from collector.web.readiness import check_rows, findings_of, levels, school_json, school_row
+from config.points import FieldValue
+from config.readiness import Levels, Result
+
+NOW = datetime(2026, 11, 18, 4, 0, tzinfo=UTC)
+
+
+def told(check: str, result: str, place: str = "gateway", days: float = 0, **more: FieldValue) -> Latest:
+    at = round((NOW.timestamp() - days * 86400) * 1e9)
+    fields: dict[str, FieldValue] = {"result": result, "code": "not_checked", **more}
+    return Latest("s", "ipv6_check", {"check": check, "place": place}, at, fields)
+
+
+def test_two_agents_of_a_school_are_one_row() -> None:
+    points = [told("1", "pass"), told("2", "pass"), told("6", "unknown"), told("6", "pass", "lan"),
+              told("4", "pass"), told("4", "fail", "lan")]  # fmt: skip
+    found = findings_of(points, NOW)
+    assert levels(found) == Levels(1, 1)
+    assert (found[4].result, found[6].result, found[6].because) == (Result.FAIL, Result.UNKNOWN, 4)
+    assert school_json(found)["level_at_most"] == 1
+
+
+def test_what_nobody_repeats_is_not_known() -> None:
+    assert findings_of([told("1", "pass", days=4)], NOW)[1].result is Result.UNKNOWN
+    assert findings_of([], NOW)[1].result is Result.UNKNOWN
+
+
+def test_what_fails_most_comes_first() -> None:
+    schools = [
+        findings_of([told("9", "fail"), told("1", "pass")], NOW),
+        findings_of([told("9", "fail")], NOW),
+    ]
+    rows = check_rows(schools, "zh_CN")
+    assert (rows[0].check, rows[0].failed, rows[0].title) == (9, 2, "路径 MTU")
+    assert all(row.passed + row.failed + row.unknown == 2 for row in rows)
+
+
+def test_hostile_points_are_data() -> None:
+    hostile = [told("²", "pass"), told("99", "pass"), told("", "pass"), told("3", "<script>", values="[")]
+    row = school_row("s", "", findings_of(hostile, NOW), "en")
+    assert (row.name, row.at_least, row.at_most) == ("s", 0, 4)
+    assert {cell.result for cell in row.cells} == {"unknown"}
