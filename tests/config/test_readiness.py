@@ -160,7 +160,7 @@ def test_a_finding_survives_its_point() -> None:
     ],
 )
 def test_a_strange_point_is_no_error_and_never_a_pass_by_mistake(fields: dict[str, str]) -> None:
-    finding = finding_of(12, fields)  # type: ignore[arg-type]
+    finding = finding_of(12, fields)
     assert (finding.result is Result.PASS) == (fields.get("result") == "pass")
     assert finding_text(finding, "zh_CN")
 
