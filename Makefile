@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 SCENARIO ?=
 KEEP ?=
 
-.PHONY: run test lint cover lab demo bench lock words pictures clean
+.PHONY: run test lint cover lab demo bench torture lock words pictures clean
 
 run: $(VENV)/.installed-run
 	@exec $(BIN)/xiaotong-collector try --directory var --port $(PORT)
@@ -34,6 +34,10 @@ lab: $(VENV)/.installed-dev
 
 demo: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.lab demo --port $(PORT)
+
+# A thousand kills of the collector's core: every acknowledged point is there, once.
+torture: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.collector.ingest.torture 1000
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.bench
