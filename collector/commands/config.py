@@ -18,5 +18,7 @@ def command() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
     """Read FILE as ``serve`` would."""
-    load_settings(file)
-    click.echo(f"{file}: well")
+    from collector.verdicts.opening import check as check_verdicts  # noqa: PLC0415
+
+    check_verdicts(load_settings(file).verdicts)
+    click.echo(f"{file}: ok")

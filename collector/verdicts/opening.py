@@ -27,6 +27,8 @@ NS = 10**9
 def open_room(registry: Registry, settings: VerdictSettings, clock: Clock | None = None) -> VerdictRoom:
     """The room on a registry. Raises SettingsError for a plan or calendar that cannot be used."""
     clock = clock or SystemClock()
+    if not settings.plans:
+        log.warning("no plan is named, nothing is judged key=verdicts.plans allowed=%s", allowed_plans())
     calendar = calendar_of(settings)
     judge = _judge_by(calendar)
     return VerdictRoom(
@@ -40,6 +42,12 @@ def open_room(registry: Registry, settings: VerdictSettings, clock: Clock | None
     )
 
 
+def check(settings: VerdictSettings) -> None:
+    """Read what settings name, as ``open_room`` will. Raises SettingsError."""
+    calendar_of(settings)
+    chosen_plans(settings.plans)
+
+
 def calendar_of(settings: VerdictSettings) -> SchoolCalendar:
     """The calendar that settings name, else the shipped one. Raises SettingsError."""
     return load_calendar(Path(settings.calendar)) if settings.calendar else default_calendar()
@@ -50,8 +58,6 @@ def chosen_plans(names: Sequence[str]) -> dict[str, Plan]:
 
     Without names nothing is judged: what other counties promised is no measure for this one's schools.
     """
-    if not names:
-        log.warning("no plan is named, nothing is judged key=verdicts.plans allowed=%s", allowed_plans())
     plans = [_plan_named(name) for name in names]
     chosen = {plan.id: plan for plan in plans}
     if len(chosen) < len(plans):

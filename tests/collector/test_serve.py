@@ -84,11 +84,22 @@ def test_a_data_directory_that_cannot_be_made_is_status_2(tmp_path: Path) -> Non
     assert "data_directory" in ended.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.parametrize("called", [("config", "check"), ("serve", "--config"), ("verdicts", "--config")])
+def test_a_plan_that_is_none_is_one_line_and_status_2(settings_file: Path, called: tuple[str, str]) -> None:
+    settings_file.write_text(f"{settings_file.read_text()}verdicts: {{plans: [shandon]}}\n")
+    ended = subprocess.run(
+        command(*called, str(settings_file)), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ended.returncode == 2
+    [line] = ended.stderr.strip().splitlines()
+    assert "key verdicts.plans: shandon is no plan; allowed: beilun" in line
+
+
 def test_config_check(settings_file: Path) -> None:
     well = subprocess.run(
         command("config", "check", str(settings_file)), capture_output=True, text=True, check=False
     )
-    assert (well.returncode, well.stdout) == (0, f"{settings_file}: well\n")
+    assert (well.returncode, well.stdout) == (0, f"{settings_file}: ok\n")
     settings_file.write_text("data_directory: x\nprt: 1\n")
     wrong = subprocess.run(
         command("config", "check", str(settings_file)), capture_output=True, text=True, check=False
