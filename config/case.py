@@ -158,7 +158,14 @@ class Case:
                 found.append(
                     (
                         int(rate),
-                        Evidence(EvidenceKind.DECLARED, line.id, at or self.now, flow, observed=declared),
+                        Evidence(
+                            EvidenceKind.DECLARED,
+                            line.id,
+                            at or self.now,
+                            flow,
+                            judges=False,
+                            observed=declared,
+                        ),
                     )
                 )
         return found

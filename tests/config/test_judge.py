@@ -259,7 +259,7 @@ def test_a_contract_is_a_finding_and_no_verdict() -> None:
     line = Line("edu", contracts=(Contract(down=100 * M, starts=date(2026, 1, 1)),))  # type: ignore[arg-type]
     verdict = judged("shandan", "egress_urban_2017", school(lines=(line,)), [])
     assert (verdict.answer, "contract_below_target" in codes(verdict)) == (UNKNOWN, True)
-    assert [each.kind for each in verdict.beside] == [EvidenceKind.DECLARED]
+    assert [(each.kind, each.judges) for each in verdict.beside] == [(EvidenceKind.DECLARED, False)]
 
 
 def test_a_declared_fact_is_shown_and_never_judges() -> None:
