@@ -95,7 +95,7 @@ def _availability(found: Iterable[SchoolUptime], language: Language) -> Table:
             made.add_row(
                 school.school, line, _share(hours, language), _share(whole, language),
                 _percent(hours.coverage),
-                str(hours.down), str(hours.one_line),
+                _minutes(hours.down, hours), _minutes(hours.one_line, hours),
             )  # fmt: skip
     return made
 
@@ -121,6 +121,11 @@ def _share(counted: Tally, language: Language) -> str:
     if not counted.counts:
         return translate(message("unknown"), language)
     return _percent(counted.availability)
+
+
+def _minutes(some: int, counted: Tally) -> str:
+    """None of no known minute is not zero."""
+    return str(some) if counted.known else "–"
 
 
 def _percent(share: float | None) -> str:

@@ -29,6 +29,8 @@ from collector.uptime.settings import UptimeSettings
 from config.calendar import SchoolCalendar
 from config.school import School
 
+OF_KNOWN = ("up", "degraded", "down", "one_line")
+
 LAG_MINUTES = 2
 """The newest minutes are not judged yet."""
 
@@ -177,11 +179,18 @@ def uptime_report(uptime: Uptime) -> dict[str, Any]:
 
 
 def tally_report(counted: Tally) -> dict[str, Any]:
-    """A tally as JSON has it: availability is null where less than 95 % is known."""
+    """A tally as JSON has it: availability is null where less than 95 % is known.
+
+    So are the minutes that only what is known can be counted among, where not one minute is known.
+    """
+    unanswered = () if counted.known else OF_KNOWN
     return {
         "availability": counted.availability if counted.counts else None,
         "coverage": counted.coverage,
-        **{f"{name}_minutes": getattr(counted, name) for name in Tally.__struct_fields__},
+        **{
+            f"{name}_minutes": None if name in unanswered else getattr(counted, name)
+            for name in Tally.__struct_fields__
+        },
     }
 
 

@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from collector.main import main
+from collector.registry import Registry
 from config.points import Point, encode
+from config.school import School
 from tests.collector.running import Running, running, settings_in, wait_until
 
 MINUTE_NS = 60 * 10**9
@@ -87,6 +89,27 @@ def test_api_and_command_tell_the_same(quick: Any, tmp_path: Path) -> None:
         main, ["outages", "--config", str(config)]
     )
     assert "运营商" in chinese.output
+
+
+def test_of_a_school_never_measured_no_minute_is_zero(tmp_path: Path) -> None:
+    config = tmp_path / "collector.yaml"
+    config.write_text(f"data_directory: {tmp_path}\n")
+    registry = Registry.open(f"sqlite:///{tmp_path}/registry.db")
+    registry.put_school(School("s1", name="第一小学"))
+    registry.close()
+    # a month that is over: every minute of it is asked, none is known
+    asked = ["outages", "--month", "2026-05", "--config", str(config)]
+    done = CliRunner().invoke(main, [*asked, "--json"])
+    assert done.exit_code == 3
+    (said,) = msgspec.json.decode(done.output)["schools"]
+    (subject,) = said["availability"]
+    for hours in (subject["school_hours"], subject["all_hours"]):
+        assert hours["scheduled_minutes"] == hours["unknown_minutes"] > 0
+        assert {hours[f"{name}_minutes"] for name in ("up", "degraded", "down", "one_line")} == {None}
+        assert hours["availability"] is None
+    table = CliRunner(env={"LANG": "en", "COLUMNS": "200"}).invoke(main, asked)
+    (row,) = [line for line in table.output.splitlines() if "s1" in line]
+    assert [cell.strip() for cell in row.split("│")[-3:-1]] == ["–", "–"]
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ class UptimePlay:
     def _with_minutes(self) -> Iterator[str]:
         for school in self.county.schools:
             said = self.stage.availability(school)
-            if said and any(each["all_hours"]["up_minutes"] >= 2 for each in said["subjects"]):
+            if said and any((each["all_hours"]["up_minutes"] or 0) >= 2 for each in said["subjects"]):
                 yield school
 
     def _listen(self, at: float) -> None:
@@ -181,7 +181,7 @@ class UptimePlay:
         """No minute is lost by a step: at most two of the scenario are unknown."""
         said = self.stage.availability(school)
         subject = said["subjects"][0]["all_hours"] if said else {"up_minutes": 0}
-        known = subject["up_minutes"] + subject.get("degraded_minutes", 0)
+        known = (subject["up_minutes"] or 0) + (subject.get("degraded_minutes") or 0)
         return Row(
             school,
             "minutes",
