@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,11 @@ def open_engine(url: str) -> Engine:
     parsed = _parsed(url)
     try:
         engine = _made(parsed)
-        _migrate(engine)
+        try:
+            _migrate(engine)
+        except BaseException:
+            engine.dispose()
+            raise
     except ModuleNotFoundError as error:
         raise RegistryError(f"registry.url: the driver {error.name} is not installed") from None
     except (sa.exc.DBAPIError, OSError) as error:
@@ -48,18 +54,32 @@ def _made(url: URL) -> Engine:
         return sa.create_engine(url, pool_pre_ping=True)
     if not url.database or url.database == ":memory:":
         raise RegistryError("registry.url: SQLite needs a file, sqlite:////path/registry.db")
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    _make_private(Path(url.database))
     engine = sa.create_engine(url, connect_args={"timeout": LOCK_WAIT_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
+def _make_private(file: Path) -> None:
+    """The file is its owner's alone from the first; SQLite gives its -wal and -shm the same mode."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    if file.stat().st_uid == os.geteuid():
+        for each in (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm"))):
+            with contextlib.suppress(FileNotFoundError):
+                each.chmod(0o600)
+
+
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # the driver's own implicit BEGIN would come too late to make a read and the write after it one
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
+    try:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+    except BaseException:
+        connection.close()  # the pool does not know it yet
+        raise
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -69,16 +69,19 @@ class EmbeddedStore:
         self._lock = threading.Lock()
         self._closed = False
         self._known: dict[tuple[str, str, bytes, bool], int] = {}
+        self._latest = LatestPoints()
         self._db = open_writer(path)
-        add_aggregates(self._db)
         try:
+            add_aggregates(self._db)
             self._make_tables()
+            self._load_latest()
+            self._readers = Readers(path, READERS)
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise StoreUnavailable(f"{path}: {error}") from None
-        self._latest = LatestPoints()
-        self._load_latest()
-        self._readers = Readers(path, READERS)
+        except BaseException:
+            self._db.close()
+            raise
         self._upkeep = Upkeep(self._schema, retention, day_offset_ns=self._day_offset_ns)
 
     # --- writing

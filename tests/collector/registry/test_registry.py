@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -204,8 +205,29 @@ def test_the_password_of_a_database_is_in_no_message() -> None:
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "registry.db"
     path.write_bytes(b"not a database at all, " * 50)
+    before = _open_files()
     with pytest.raises(RegistryError, match="cannot be opened: file is not a database"):
         Registry.open(f"sqlite:///{path}")
+    assert _open_files() == before
+
+
+def _open_files() -> set[str]:
+    """What this process has open, without what comes and goes by itself."""
+    links = (Path(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd"))
+    return {
+        str(link.readlink()) for link in links if link.is_symlink() and "registry.db" in str(link.readlink())
+    }
+
+
+def test_the_file_is_its_owners_alone(url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "registry.db").touch(mode=0o644)  # an older version's
+    opened = Registry.open(url)
+    opened.put_school(SCHOOL)
+    modes = {file.name: oct(file.stat().st_mode & 0o777) for file in folder.iterdir()}
+    opened.close()
+    assert modes == {f"registry.db{ending}": "0o600" for ending in ("", "-wal", "-shm")}
 
 
 def _versions(registry: Registry, school_id: str) -> int:
