@@ -13,6 +13,7 @@ from rich.console import Console
 from config.settings import SettingsError
 from tests.lab import calibrate as calibration
 from tests.lab import demo as demonstration
+from tests.lab import jobs as side_by_side
 from tests.lab import scenario as scenarios
 from tests.lab import truth
 from tests.lab.netns import Lab, LabError, require_namespaces, sweep
@@ -20,6 +21,7 @@ from tests.lab.play import Play, Played
 from tests.lab.scenario import Scenario
 
 SETUP_FAILED = 2
+JOBS = 3
 console = Console()
 
 
@@ -33,14 +35,19 @@ def main() -> None:
 @main.command("run")
 @click.argument("names", nargs=-1, metavar="[SCENARIO …]")
 @click.option("--keep", is_flag=True, help="Leave the network standing after the last scenario until Ctrl-C.")
-def run(names: tuple[str, ...], keep: bool) -> None:
+@click.option("--jobs", default=JOBS, show_default=True, type=click.IntRange(1, 16),
+              help="So many side by side; those that test capacity run alone, at the end.")  # fmt: skip
+def run(names: tuple[str, ...], keep: bool, jobs: int) -> None:
     """Run the scenarios (all when none is named) and print the truth table."""
     require_namespaces()
     cases = {name: scenarios.load(path) for name, path in scenarios.find(list(names)).items()}
+    kept = cases.popitem() if keep else None
     played = []
-    for number, (name, scenario) in enumerate(cases.items(), 1):
-        played.append(_play(name, scenario, keep=keep and number == len(cases)))
-        _tell(played[-1])
+    for each in side_by_side.results(cases, jobs):
+        played.append(each)
+        _tell(each)
+    if kept is not None:
+        played.append(_play_and_keep(*kept))
     _finish(played)
 
 
@@ -86,16 +93,16 @@ def down() -> None:
     console.print(f"removed: {', '.join(sweep()) or 'nothing was left behind'}")
 
 
-def _play(name: str, scenario: Scenario, *, keep: bool) -> Played:
-    """A scenario that cannot stand is one that does not hold; the others go on."""
+def _play_and_keep(name: str, scenario: Scenario) -> Played:
     try:
         with Lab() as lab:
             scene = Play(lab, name, scenario)
             played = scene.run()
-            if keep:
-                _keep(scene)
+            _tell(played)
+            _keep(scene)
     except LabError as error:
-        return Played(name, (), 0, 0.0, (str(error),))
+        played = side_by_side.cannot_stand(name, error)
+        _tell(played)
     return played
 
 

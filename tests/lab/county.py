@@ -181,7 +181,8 @@ class BuiltCounty:
         self._build_lan(built)
         gateway.nft(services.gateway_rules(inbound_open="inbound_open" in school.ipv6_faults))
         ipv6.build_school(self.lab, self.core, self.carriers, built)
-        services.start_snmpd(self.lab, gateway, addresses.lan(m, 1)[0])
+        if school.snmp:
+            services.start_snmpd(self.lab, gateway, addresses.lan(m, 1)[0])
 
     def _build_line(self, school: BuiltSchool, index: int, line: Line) -> BuiltLine:
         self._line_count += 1

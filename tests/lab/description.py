@@ -52,7 +52,10 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class School(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A school: gateway, LAN with terminals, and where its agent stands (``box``: a host in the LAN)."""
+    """A school: gateway, LAN with terminals, and where its agent stands (``box``: a host in the LAN).
+
+    With ``snmp`` off the gateway answers no SNMP, so that a box cannot read the lines.
+    """
 
     id: Name
     lines: tuple[Line, ...]
@@ -63,6 +66,7 @@ class School(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: Literal["gateway", "box", "none"] = "gateway"
     terminals: Annotated[int, msgspec.Meta(ge=1, le=50)] = 1
     ipv6_faults: tuple[Ipv6Fault, ...] = ()
+    snmp: bool = True
 
 
 class County(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

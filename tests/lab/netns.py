@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TypeVar
@@ -144,9 +144,10 @@ class Lab:
 
     def __enter__(self) -> Lab:
         require_namespaces()
-        sweep()
         RECORDS.mkdir(mode=0o700, exist_ok=True)
-        self._lock = _locked(RECORDS / self.id)
+        with _alone():
+            _sweep()
+            self._lock = _locked(RECORDS / self.id)
         if self._lock is None:
             raise LabError(f"a lab {self.id} is already standing; take another name")
         self.directory = Path(tempfile.mkdtemp(prefix=f"xiaotong-lab-{self.id}-"))
@@ -200,8 +201,15 @@ def require_namespaces() -> None:
 
 def sweep() -> list[str]:
     """Remove what labs left behind whose process is gone. Gives their ids."""
+    if not RECORDS.is_dir():
+        return []
+    with _alone():
+        return _sweep()
+
+
+def _sweep() -> list[str]:
     gone = []
-    for record in sorted(RECORDS.glob("*")) if RECORDS.is_dir() else []:
+    for record in sorted(RECORDS.glob("*")):
         lock = _locked(record)
         if lock is None:
             continue
@@ -236,6 +244,17 @@ def stop_all(programs: Sequence[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             program.kill()
             program.wait()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Nobody else looks at the records meanwhile: one that is made but not yet locked belongs to somebody."""
+    descriptor = os.open(RECORDS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _locked(path: Path) -> IO[bytes] | None:

@@ -16,17 +16,22 @@ import yaml
 from collector.registry.registry import Registry
 from config import settings
 from config.school import School as DeclaredSchool
-from tests.lab import addresses, programs
+from tests.lab import addresses, programs, services
 from tests.lab.county import BuiltCounty, BuiltSchool
 from tests.lab.netns import LabError
 
 HTTP_PORT, RESPONDER_PORT = 8080, 8081
+GATEWAY = "gateway"
+COMMUNITY_FILE = "community"
 COMMANDS = Path(sys.executable).parent
 LAB_PROBES: dict[str, dict[str, object]] = {
     "interfaces": {"window": "10s", "look": "2s"},
     "capacity": {"busy_cpu": 1.0},
+    "snmp": {"every": "10s", "cached": "4s"},
 }
-"""Short windows; and since every end of every path shares this machine's cores, they are seldom idle."""
+"""Short windows; and since every end of every path shares this machine's cores, they are seldom idle.
+The lab's snmpd (Net-SNMP) reads the kernel's counters anew every 3 s.
+"""
 _ALWAYS = {"capacity": "always"}
 _HTTP_SECONDS = 10.0
 
@@ -183,6 +188,8 @@ table inet tests {{
         self.county.centre.run(
             str(COMMANDS / "xiaotong-collector"), "agents", "add", identifier,
             "--token-file", str(token), "--config", str(self.collector_settings))  # fmt: skip
+        if school.box is not None:
+            self._write_text(self.lab.directory / COMMUNITY_FILE, services.COMMUNITY)
         self._write(self._agent_file(identifier), self._agent(school, token))
 
     def _agent_file(self, school_id: str) -> Path:
@@ -200,13 +207,26 @@ table inet tests {{
             "schedule": {"start_pause": "2s", "hours": _ALWAYS if "capacity" in self.probes else {}},
             "runner": {"report_every": "10s"},
             "kernel": {"sys": str(hardware_ports(self.lab.directory, school))},
-            "probes": self.probes,
+            "probes": self.probes if school.box is None else self.probes | {"snmp": self._snmp(school)},
         }
 
+    def _snmp(self, school: BuiltSchool) -> dict[str, object]:
+        """The gateway as a box reads it, with the ports by which the lines leave."""
+        gateway = {
+            "id": GATEWAY,
+            "host": addresses.lan(school.number, 1)[0],
+            "community_file": COMMUNITY_FILE,
+            "ports": {line.port: {"role": "line", "line": line.line.id} for line in school.lines},
+        }
+        return LAB_PROBES["snmp"] | self.probes.get("snmp", {}) | {"devices": [gateway]}
+
     def _write(self, path: Path, value: dict[str, object]) -> None:
+        self._write_text(path, yaml.safe_dump(value, allow_unicode=True, sort_keys=False))
+
+    def _write_text(self, path: Path, text: str) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            yaml.safe_dump(value, file, allow_unicode=True, sort_keys=False)
+            file.write(text)
 
 
 def hardware_ports(directory: Path, school: BuiltSchool) -> Path:
@@ -244,5 +264,5 @@ def declared(school: BuiltSchool) -> dict[str, object]:
              "medium": "fibre"}
             for line in school.lines
         ],
-        "devices": [{"id": "gateway", "kind": "gateway", "address": addresses.lan(school.number, 1)[0]}],
+        "devices": [{"id": GATEWAY, "kind": "gateway", "address": addresses.lan(school.number, 1)[0]}],
     }  # fmt: skip

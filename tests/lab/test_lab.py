@@ -16,7 +16,7 @@ from tests.lab.description import County, Line, School
 from tests.lab.netns import Lab, LabError
 from tests.lab.play import play
 
-SHORT = ("passive_met", "idle_unknown", "capacity_not_met", "port_speed", "box_port")
+SHORT = ("passive_met", "idle_unknown", "capacity_not_met", "port_speed", "box_port", "box_passive_met")
 
 pytestmark = [
     pytest.mark.lab,

@@ -73,3 +73,11 @@ def test_the_wire_is_judged(count: WireCount, loss: float, problems: int) -> Non
 @pytest.mark.parametrize("path", sorted(scenario.SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_scenario_can_be_read(path: Path) -> None:
     assert scenario.load(path).expect
+
+
+def test_half_of_the_scenarios_have_a_box_behind_a_gateway() -> None:
+    told = [scenario.load(path) for path in scenario.SCENARIOS.glob("*.yaml")]
+    boxes = [each for each in told if any(school.agent == "box" for school in each.county.schools)]
+    known = [each for each in boxes if any(expected.verdict != "unknown" for expected in each.expect)]
+    assert len(boxes) >= len(told) / 2
+    assert len(known) >= len(boxes) / 2
