@@ -25,7 +25,7 @@ from tests.lab.capacity_matrix import (
     verify_is_right,
 )
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs("iperf3"), pytest.mark.needs("tc")]
+pytestmark = [pytest.mark.quiet, pytest.mark.needs_root, pytest.mark.needs("iperf3"), pytest.mark.needs("tc")]
 Lines = dict[str, LabLine]
 DOWN: dict[str, object] = {"directions": ["down"]}
 UP: dict[str, object] = {"directions": ["up"]}

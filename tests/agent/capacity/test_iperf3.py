@@ -16,6 +16,8 @@ from config.school import School
 from config.settings import SettingsError
 from tests.agent.capacity.far_end import a_run, number
 
+pytestmark = pytest.mark.quiet
+
 
 @pytest.mark.needs("iperf3")
 def test_both_directions_give_the_same_kind_of_point() -> None:

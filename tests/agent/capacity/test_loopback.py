@@ -19,6 +19,8 @@ from config.settings import SettingsError
 from config.units import BitsPerSecond, Seconds
 from tests.agent.capacity.far_end import a_run, far_end, number
 
+pytestmark = pytest.mark.quiet
+
 QUICK: dict[str, Any] = {"search": Seconds(1.0), "verify": Seconds(1.0)}
 
 

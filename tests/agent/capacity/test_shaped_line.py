@@ -7,6 +7,8 @@ import pytest
 from tests.agent.capacity.far_end import number
 from tests.agent.capacity.shaped import shaped
 
+pytestmark = pytest.mark.quiet
+
 TRUTH = 100e6 * 1500 / 1514
 """tbf counts whole frames; the IP layer is without their 14 bytes."""
 SHARED_MACHINE: dict[str, object] = {"cpu_limit": 1.0, "busy_cpu": 1.0}

@@ -21,7 +21,7 @@ import pytest
 
 from tests.agent.probes.netns import inside, ip
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs("iperf3", "ethtool", "ip")]
+pytestmark = [pytest.mark.quiet, pytest.mark.needs_root, pytest.mark.needs("iperf3", "ethtool", "ip")]
 
 WINDOW_SECONDS = 14
 STREAM_SECONDS = 8

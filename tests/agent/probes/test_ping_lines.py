@@ -22,6 +22,8 @@ from config.school import Line, School
 from config.units import Seconds
 from tests.agent.probes.netns import call_in, inside, ip, joined_pair
 
+pytestmark = pytest.mark.quiet
+
 FAR = "10.99.9.9"
 LINES = (Line(id="tel", interface="near0"), Line(id="mob", interface="near1"))
 
