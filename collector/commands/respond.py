@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
@@ -35,9 +36,10 @@ def command(data_directory: Path, file: Path | None, settings_from_stdin: bool) 
     """Serve capacity tests to whoever shows a one-use ticket of the collector."""
     logging.basicConfig(level=logging.INFO, format="level=%(levelname)s logger=%(name)s %(message)s")
     settings = _settings(file, settings_from_stdin)
+    report = (_told_to_parent,) if settings_from_stdin else ()
     try:
         listeners = listening(settings.listen, settings.port)
-        responder = Responder(settings, load_key(data_directory / KEY_FILE), listeners)
+        responder = Responder(settings, load_key(data_directory / KEY_FILE), listeners, *report)
     except TicketError as error:
         fail(str(error))
     except OSError as error:
@@ -55,6 +57,11 @@ def _settings(file: Path | None, from_stdin: bool) -> ResponderSettings:
     if from_stdin:
         return received(sys.stdin.buffer.readline())
     return load(file, ResponderSettings) if file else ResponderSettings()
+
+
+def _told_to_parent(test_id: str, moved_bytes: int | None) -> None:
+    with contextlib.suppress(OSError):  # a parent that is gone needs no report
+        click.echo(f"test {test_id} " + ("begins" if moved_bytes is None else f"moved {moved_bytes}"))
 
 
 def _ended_by_signal() -> threading.Event:

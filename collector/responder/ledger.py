@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from collector.responder.ticket import TicketError
 LEDGER_FILE = "tests.db"
 KEPT = timedelta(days=400)
 BUSY_SECONDS = 5.0
+_RESERVED, _SETTLED, _BEGUN = 0, 1, 2
+"""Column ``settled``: bytes set aside, bytes moved, bytes set aside for a test that may be moving them."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS tests (
   nonce TEXT PRIMARY KEY, school TEXT NOT NULL, line TEXT NOT NULL, direction TEXT NOT NULL,
@@ -68,12 +71,13 @@ class Ledger:
         """Raises TicketError, one line, when the file cannot be used."""
         self._lock = threading.RLock()
         try:
+            _make_private(file)
             self._database = sqlite3.connect(
                 file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.executescript(_TABLES)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise TicketError(f"{file}: cannot be used as the ledger of tests: {error}") from None
 
     def close(self) -> None:
@@ -115,6 +119,24 @@ class Ledger:
                 "UPDATE tests SET settled=1, bytes=?, until=min(until, ?) WHERE nonce=?",
                 moved_bytes, at.timestamp(), nonce,
             )  # fmt: skip
+
+    def begun(self, nonce: str) -> None:
+        """The responder took its ticket: what it moves is not known until the responder says so."""
+        self._rows("UPDATE tests SET settled=? WHERE nonce=? AND settled=?", _BEGUN, nonce, _RESERVED)
+
+    def moved(self, nonce: str, moved_bytes: int, now: datetime) -> None:
+        """The responder ended it, after so many bytes."""
+        self._rows(
+            "UPDATE tests SET settled=?, bytes=?, until=min(until, ?) WHERE nonce=?",
+            _SETTLED, moved_bytes, now.timestamp(), nonce,
+        )  # fmt: skip
+
+    def drop_unused(self, now: datetime) -> None:
+        """Tickets that are over and that the responder never saw moved nothing."""
+        self._rows(
+            "UPDATE tests SET settled=?, bytes=0 WHERE settled=? AND until<=?",
+            _SETTLED, _RESERVED, now.timestamp(),
+        )  # fmt: skip
 
     def end(self, school: str, nonce: str, now: datetime) -> None:
         """A school's test is over before its time."""
@@ -193,6 +215,13 @@ class Ledger:
     def _rows(self, statement: str, *values: object) -> list[Any]:
         with self._lock:
             return self._database.execute(statement, values).fetchall()
+
+
+def _make_private(file: Path | str) -> None:
+    """Mode 0600; the files that SQLite puts beside it take the same."""
+    if str(file) != ":memory:":
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        Path(file).chmod(0o600)
 
 
 def _test(row: Any) -> GrantedTest:

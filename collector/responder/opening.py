@@ -42,11 +42,6 @@ def open_far_end(
     """
     if settings is None:
         return None
-    office_settings = settings
-    if settings.enabled:
-        process = ResponderProcess(settings, data_directory)
-        stack.callback(process.stop)
-        office_settings = msgspec.structs.replace(settings, port=process.start())
     slots = None
     if registry is not None and verdicts is not None:
         slots = _open_slots(
@@ -57,7 +52,12 @@ def open_far_end(
             verdicts=verdicts,
             clock=clock or SystemClock(),
         )
-    return open_office(office_settings, data_directory, slots)
+    if settings.enabled:
+        report = (slots.responder_says,) if slots is not None else ()
+        process = ResponderProcess(settings, data_directory, *report)
+        stack.callback(process.stop)
+        settings = msgspec.structs.replace(settings, port=process.start())
+    return open_office(settings, data_directory, slots)
 
 
 def _open_slots(
@@ -79,4 +79,5 @@ def _open_slots(
         verdicts.calendar,
         salt=load_key(data_directory / KEY_FILE),
         now=lambda: datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC),
+        hears_responder=settings.enabled,
     )

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -38,8 +38,16 @@ class _Pending(msgspec.Struct, eq=False):
 class Responder:
     """The far end of capacity tests on the given listening sockets. ``start()`` and ``stop()`` it once."""
 
-    def __init__(self, settings: ResponderSettings, key: bytes, listeners: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        settings: ResponderSettings,
+        key: bytes,
+        listeners: Sequence[socket.socket],
+        report: Callable[[str, int | None], None] = lambda _test_id, _moved_bytes: None,
+    ) -> None:
+        """``report`` hears the id of each test when it is admitted, and again with its bytes when over."""
         self._settings = settings
+        self._report = report
         self._gate = Gate(key, settings.id, time.time())
         self._selector = selectors.DefaultSelector()
         self._pending: dict[socket.socket, _Pending] = {}
@@ -178,6 +186,7 @@ class Responder:
         with self._lock:
             self._sessions[session.id] = session
             self._threads.add(thread)
+        self._report(ticket.nonce, None)
         thread.start()
 
     def _admitted(self, control: socket.socket, hello: wire.Hello) -> Ticket:
@@ -194,6 +203,7 @@ class Responder:
             with self._lock:
                 self._sessions.pop(session.id, None)
                 self._threads.discard(threading.current_thread())
+            self._report(session.ticket.nonce, session.moved_bytes)
 
     def _attach(self, sock: socket.socket, message: wire.Attach) -> None:
         with self._lock:

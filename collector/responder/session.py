@@ -28,6 +28,7 @@ class Session:
     def __init__(self, control: socket.socket, hello: wire.Hello, ticket: Ticket, received: bytes) -> None:
         self.id = secrets.token_hex(16)
         self.ticket = ticket
+        self.moved_bytes = 0
         self._hello = hello
         self._control = control
         self._channel = wire.Channel(control, wire.FROM_AGENT, received)
@@ -70,9 +71,16 @@ class Session:
         with self._gathered:
             self._over = True
         if self._load is not None:
+            self._note_moved(self._load)
             self._load.stop()
         for sock in (*self._socks, self._control):
             sock.close()
+
+    def _note_moved(self, load: tcp.Load) -> None:
+        """Both ways of a test count; what was noted stays when the streams are gone."""
+        with contextlib.suppress(OSError):
+            totals = load.totals()
+            self.moved_bytes = max(self.moved_bytes, totals.bytes_sent + totals.bytes_received)
 
     def _wait_for_go(self) -> bool:
         deadline = time.monotonic() + SETUP_SECONDS
@@ -103,6 +111,7 @@ class Session:
         reason = self._until_over(load, budget)
         totals = load.totals()
         algorithm = tcp.congestion_control(load.socks[0])
+        self._note_moved(load)
         load.stop()
         self._channel.send(wire.Done(reason, totals, cpu.share(), algorithm))
         self._linger()

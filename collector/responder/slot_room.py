@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -72,7 +73,9 @@ class SlotRoom:
         salt: bytes,
         now: Callable[[], datetime],
         rules: Rules = DEFAULT_RULES,
+        hears_responder: bool = False,
     ) -> None:
+        """``hears_responder``: it reports each test to ``responder_says``; else agents' results settle."""
         self._settings = settings
         self._ledger = ledger
         self._schools = schools
@@ -81,6 +84,7 @@ class SlotRoom:
         self._slots = Slots(settings, calendar, salt)
         self._needs = Needs(rules, calendar, settings.ahead_school_days)
         self._now = now
+        self._hears_responder = hears_responder
         self._idle: dict[str, datetime] = {}
         self._ports: dict[tuple[str, str], int] = {}
         self._plateaus: dict[str, PlateauWatch] = {}
@@ -129,6 +133,8 @@ class SlotRoom:
         school = self._school(test.school)
         with self._ledger.deciding():
             now = test.granted_at
+            if self._hears_responder:
+                self._ledger.drop_unused(now)
             load = Load(
                 now,
                 reserved=self._ledger.reserved(now),
@@ -142,6 +148,16 @@ class SlotRoom:
     def over(self, school_id: str, test_id: str) -> None:
         """The agent says that a test of its has ended: its share is free."""
         self._ledger.end(school_id, test_id, self._now())
+
+    def responder_says(self, test_id: str, moved_bytes: int | None) -> None:
+        """A test began (None), or it is over and moved so much."""
+        try:
+            if moved_bytes is None:
+                self._ledger.begun(test_id)
+            else:
+                self._ledger.moved(test_id, moved_bytes, self._now())
+        except sqlite3.Error as error:
+            log.warning("capacity test not settled test=%s error=%s", test_id, error)
 
     def reserved_until(self, now: datetime, ticket_valid: float, seconds: float) -> datetime:
         """When a test that is granted now is surely over."""
@@ -167,7 +183,7 @@ class SlotRoom:
         tags, at = point.tags, moment_of(point)
         self._idle.pop(school.id, None)
         moved = point.fields.get("bytes")
-        if isinstance(moved, int):
+        if isinstance(moved, int) and not self._hears_responder:
             self._ledger.settle(school.id, tags.get("direction", ""), tags.get("family", ""), at, moved)
         if point.fields.get("latency_grade") in BAD_GRADES and tags.get("mode") == "verify":
             self._notice(school, tags.get("line"), at, "latency under load")
