@@ -77,6 +77,10 @@ class NotNow(NoData):
         self.retry_after_seconds = retry_after_seconds
 
 
+class Refused(NotNow):
+    """What was asked for is never granted: another responder, line or rate has to be asked for."""
+
+
 class _Reason(msgspec.Struct, frozen=True):
     reason: str = ""
 
@@ -95,8 +99,7 @@ def ask(site: Site, wanted: Wanted | Due) -> tuple[Grant, str]:
     except (OSError, http.client.HTTPException) as error:
         raise ProbeFailed(f"the collector gives no ticket: {error}") from error
     if answer.status != 200:
-        text = f"no test now: the collector answers {answer.status} {_reason(answer.body)}".rstrip()
-        raise NotNow(text, answer.retry_after_seconds)
+        raise _refusal(answer)
     try:
         return msgspec.json.decode(answer.body, type=Grant), secret
     except msgspec.DecodeError as error:
@@ -107,6 +110,15 @@ class _Answer(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     retry_after_seconds: float
+
+
+def _refusal(answer: _Answer) -> NotNow | ProbeFailed:
+    reason = _reason(answer.body) or f"it answers {answer.status}"
+    if answer.status in (401, 403):
+        return ProbeFailed("the collector refuses this token (token_file in the agent's settings)")
+    if answer.status in (400, 409):
+        return Refused(f"the collector refuses: {reason}", 0.0)
+    return NotNow(f"no test now: {reason}", answer.retry_after_seconds)
 
 
 def _post(site: Site, url: str, body: bytes) -> _Answer:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from config.points import Point
 
 
+NOT_RECORDED = (
+    "not recorded; the county asks for one that counts with: xiaotong-collector capacity now SCHOOL"
+)
+
+
 class _Rate(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """A rate with its unit."""
 
@@ -58,8 +63,10 @@ def command(file: Path | None, as_json: bool, force: bool, **given: Any) -> None
     """Test what the line carries, down and up, IPv4 and IPv6, against the collector's responder.
 
     The status is 0 when it measured and every verify run passed, 1 when one failed or a test broke,
-    3 when there is nothing to measure or a verify run gave no answer.
+    3 when there is nothing to measure or a verify run gave no answer. The result is shown, not recorded:
+    the county asks for one that counts with «xiaotong-collector capacity now SCHOOL».
     """
+    from agent.capacity.order import Refused  # noqa: PLC0415
     from agent.defaults import loaded_or_example, site_for_a_person  # noqa: PLC0415
     from agent.probe import NoData, ProbeFailed  # noqa: PLC0415
     from agent.probes.capacity import Capacity  # noqa: PLC0415
@@ -70,11 +77,15 @@ def command(file: Path | None, as_json: bool, force: bool, **given: Any) -> None
         probe = Capacity(settings, site, show, now=True, force=force)
         try:
             points = probe.measure(_a_run())
+        except Refused as refusal:
+            fail(str(refusal), ExitStatus.USAGE)
         except NoData as reason:
             fail(str(reason), ExitStatus.UNKNOWN)
         except ProbeFailed as error:
             fail(str(error), ExitStatus.NOT_MET)
     click.echo(msgspec.json.encode(points).decode() if as_json else "\n".join(map(text_of, points)))
+    if not as_json:
+        click.echo(NOT_RECORDED, err=True)
     raise SystemExit(int(status_of(points)))
 
 

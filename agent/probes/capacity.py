@@ -6,6 +6,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -194,7 +195,11 @@ class Capacity:
             except NotNow as refusal:
                 wait = refusal.retry_after_seconds
                 hopeless = not wait or wait + LEAST_SECONDS > run.remaining_seconds()
-                if hopeless or not again or not run.wait(wait):
+                if hopeless or not again:
+                    raise
+                until = datetime.fromtimestamp(run.clock.wall_ns() / 1e9 + wait).astimezone()
+                log.warning("capacity test waits for %s until %s", refusal, f"{until:%H:%M:%S}")
+                if not run.wait(wait):
                     raise
         raise AssertionError("unreachable")
 

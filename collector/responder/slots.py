@@ -94,9 +94,7 @@ class Slots:
         """Raises Denied unless the month's bytes and the county's line have room for such a test."""
         left = int(self._settings.bytes_per_month) - seen.month_bytes
         if test_bytes > left and not forced:
-            raise Denied(
-                429, f"{max(0, left)} bytes are left of this month's; it needs {test_bytes}", self._poll
-            )
+            raise Denied(429, f"{_size(max(0, left))} are left of this month's; it needs {_size(test_bytes)}")
         running = [each for each in seen.reserved if each.until > seen.now]
         if any(each.school == school.id for each in running):
             raise Denied(503, "a test of this school runs", self._wait(running, seen.now))
@@ -168,3 +166,7 @@ class Slots:
     @property
     def _poll(self) -> int:
         return max(1, round(self._settings.poll))
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 10**9 else f"{count / 1e6:.1f} MB"
