@@ -114,7 +114,8 @@ class Push:
     def _act(self, batch: Batch, answer: Answer, *, live: bool) -> float:
         what = reaction(answer.status)
         if what is Reaction.REFUSED:
-            log.error("push refused status=%d; the batch is kept", answer.status)
+            hint = "; the token is not known there: look at token_file" if answer.status == 401 else ""
+            log.error("push refused status=%d; the batch is kept%s", answer.status, hint)
             return float(self._settings.refused_pause)
         if what is Reaction.LATER:
             return self._pause_as_asked(answer)
