@@ -26,7 +26,7 @@ TESTS_OF_A_LINE = 2
 """Down and up."""
 
 
-@click.group("capacity", help="Capacity tests: now, suppressed, granted.")
+@click.group("capacity", help="Capacity tests: now, suppress, resume, list.")
 def command() -> None:
     """The subcommands share the ledger of the collector's data directory."""
 
