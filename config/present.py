@@ -192,7 +192,14 @@ def table(shown: Sequence[Row], language: Language) -> Table:
         answer = Text(f"{one.symbol} {one.word}", style=STYLES[one.verdict])
         evidence, notes = "\n".join(one.evidence), "\n".join(one.notes)
         made.add_row(Text(one.target), answer, Text(one.needed), Text(evidence), Text(notes))
-    return made
+    return folding(made)
+
+
+def folding(table: Table) -> Table:
+    """The table with cells that fold where they are too long: rich would cut Chinese, which has no spaces."""
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
 
 
 def _code_of(reason: Reason) -> str:

@@ -104,6 +104,7 @@ def show(findings: list[Finding], levels: Levels, language: Language) -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    from config.present import folding  # noqa: PLC0415
     from config.readiness import BY_NUMBER, Result  # noqa: PLC0415
     from config.readiness_words import check_title, finding_text, levels_text, result_text  # noqa: PLC0415
     from config.words import message, translate  # noqa: PLC0415
@@ -122,5 +123,5 @@ def show(findings: list[Finding], levels: Levels, language: Language) -> None:
             BY_NUMBER[finding.check].standard,
         )
     console = Console()
-    console.print(table)
+    console.print(folding(table))
     console.print(levels_text(levels, language))

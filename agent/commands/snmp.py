@@ -156,6 +156,7 @@ def _show(found: Found, language: Language) -> None:
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
+    from config.present import folding  # noqa: PLC0415
     from config.snmp_profiles import profile_of, profiles, shipped  # noqa: PLC0415
     from config.units import format_rate  # noqa: PLC0415
 
@@ -170,7 +171,7 @@ def _show(found: Found, language: Language) -> None:
         suggested = WORDS[language]["roles"][port.suggested]
         cells = (reading.name, state, speed, reading.duplex or "?", reading.alias, port.neighbour, suggested)
         table.add_row(*(escape(cell) for cell in cells))
-    console.print(table)
+    console.print(folding(table))
 
 
 WORDS: dict[Language, Any] = {

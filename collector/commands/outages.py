@@ -19,6 +19,7 @@ from collector.uptime.report import Report, SchoolUptime, uptime_report
 from collector.verdicts.opening import calendar_of
 from collector.verdicts.report import as_text
 from config.cli import ExitStatus, fail
+from config.present import folding
 from config.words import Language, language_of_environment, message, translate
 
 STATES = {"down": message("interrupted"), "unknown": message("unknown")}
@@ -74,12 +75,12 @@ def _is_the_schools(outage: dict[str, Any]) -> bool:
 def _print(found: Sequence[SchoolUptime], outages: dict[str, list[dict[str, Any]]], zone: tzinfo) -> None:
     language = language_of_environment(os.environ)
     console = Console()
-    console.print(_availability(found, language))
+    console.print(folding(_availability(found, language)))
     for school in found:
         listed = [each for each in outages[school.school] if each["withdrawn_at"] is None]
         if listed:
             console.print(f"\n{school.school}", style="bold", markup=False)
-            console.print(_outages(listed, zone, language))
+            console.print(folding(_outages(listed, zone, language)))
 
 
 def _availability(found: Iterable[SchoolUptime], language: Language) -> Table:

@@ -19,7 +19,7 @@ from collector.verdicts.report import SchoolVerdicts, as_text, report_of, shares
 from collector.verdicts.room import Judged, VerdictRoom
 from config.calendar import SchoolCalendar
 from config.cli import ExitStatus, fail
-from config.present import DUE, LOOKS, row, rows, table
+from config.present import DUE, LOOKS, folding, row, rows, table
 from config.school import School
 from config.verdict import Answer, ShareVerdict
 from config.words import Language, language_of_environment, message, translate
@@ -125,9 +125,9 @@ def _print_county(
     for each in found:
         for judged in each.judged:
             made.add_row(*_cells(each, judged, language, calendar), style=LOOKS[judged.verdict.answer].style)
-    console.print(made)
+    console.print(folding(made))
     if shares:
-        console.print(_share_table(shares, language))
+        console.print(folding(_share_table(shares, language)))
 
 
 def _cells(

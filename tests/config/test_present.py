@@ -227,6 +227,20 @@ def test_the_table_reads_without_colour() -> None:
         assert expected in text
 
 
+@pytest.mark.parametrize("language", ["zh_CN", "en"])
+def test_nothing_is_lost_at_eighty_columns(language: Language) -> None:
+    port = "core-switch-of-the-teaching-building/GigabitEthernet1/0/24"
+    shown = rows([changed(beside=(msgspec.structs.replace(PEAK, subject=port),))], language, NOW)
+    out = io.StringIO()
+    Console(file=out, width=80, color_system=None).print(table(shown, language))
+    assert "…" not in out.getvalue()
+    cells = [line.split("│")[1:-1] for line in out.getvalue().splitlines() if line.startswith("│")]
+    columns = ["".join("".join(part).split()) for part in zip(*cells, strict=True)]
+    (row,) = shown
+    whole = (row.target, row.symbol + row.word, row.needed, "".join(row.evidence), "".join(row.notes))
+    assert columns == ["".join(text.split()) for text in whole]
+
+
 def test_text_of_a_school_is_no_markup_in_the_table() -> None:
     out = io.StringIO()
     evil = msgspec.structs.replace(PEAK, subject="[red]wan[/red]")

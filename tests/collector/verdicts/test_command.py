@@ -93,8 +93,8 @@ class County:
             room.on_points(school_id, [peak(rate, moment)])
         room.tick()
 
-    def run(self, *arguments: str, language: str = "zh_CN.UTF-8") -> Result:
-        environment = {"LANGUAGE": "", "LC_ALL": language, "COLUMNS": "200"}
+    def run(self, *arguments: str, language: str = "zh_CN.UTF-8", columns: int = 200) -> Result:
+        environment = {"LANGUAGE": "", "LC_ALL": language, "COLUMNS": str(columns)}
         return CliRunner(env=environment).invoke(main, ["verdicts", *arguments, "--config", str(self.config)])
 
     def answers(self, number: int) -> dict[str, Any]:
@@ -154,6 +154,12 @@ def test_days_to_come_and_what_is_no_day_are_refused(county: County) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
     assert "is yet to come" in county.run("--at", tomorrow).output
     assert "is no day" in county.run("--at", "2026-02-30").output
+
+
+def test_the_county_table_loses_nothing_at_eighty_columns(county: County) -> None:
+    shown = county.run("--at", day(42).isoformat(), columns=80).output
+    assert "…" not in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
 
 
 @pytest.mark.parametrize(
