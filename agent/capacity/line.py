@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from agent.capacity.estimate import Mark
+from agent.capacity.wire import Family
 from agent.network.counters import parse_net_dev
 from agent.probe import Site
 
@@ -55,6 +57,20 @@ def _interface_of(address: str) -> str | None:
         if any(each.address.partition("%")[0] == address for each in held):
             return str(name)
     return None
+
+
+def held(families: Sequence[Family]) -> tuple[Family, ...]:
+    """Without IPv6 where no interface of this host holds an address of it that reaches beyond its link."""
+    import psutil  # noqa: PLC0415
+
+    addresses = [
+        ipaddress.IPv6Address(each.address.partition("%")[0])
+        for every in psutil.net_if_addrs().values()
+        for each in every
+        if each.family == socket.AF_INET6
+    ]
+    beyond = any(not (each.is_link_local or each.is_loopback) for each in addresses)
+    return tuple(family for family in families if family != "ipv6" or beyond) or tuple(families)
 
 
 class Counter(Protocol):

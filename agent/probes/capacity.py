@@ -13,6 +13,7 @@ import msgspec
 
 from agent.capacity import iperf3
 from agent.capacity.exchange import Exchange
+from agent.capacity.line import held
 from agent.capacity.order import Due, Grant, NotNow, Wanted, ask
 from agent.capacity.outcome import Options, Progress, TooBusy
 from agent.capacity.report import failed_point, point_of
@@ -139,7 +140,8 @@ class Capacity:
     def _next_due(self, run: Run) -> Point:
         """The test that the collector wants; one that it wanted and that gave nothing is a point too."""
         settings, lines = self._settings, tuple(line_interfaces(self._site).values())
-        granted = ask(self._site, Due(settings.families, lines, settings.responder, self._before))
+        families = held(settings.families)
+        granted = ask(self._site, Due(families, lines, settings.responder, self._before))
         wanted = granted[0].test
         if wanted is None:
             raise ProbeFailed("the collector's ticket does not say for which test it is")

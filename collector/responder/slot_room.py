@@ -230,10 +230,24 @@ class SlotRoom:
             purpose = Purpose(urgent=need.urgent)
             try:
                 self._slots.refuse_hours(school, seen, purpose)
-                self._refuse_again(need, today, seen.now)
-                return Chosen(need, _family_for(need, today, families), purpose)
+                family = self._family_for(need, today, families, seen.now)
+                return Chosen(need, family, purpose)
             except Denied as denied:
                 refusal = refusal or denied
+        raise refusal or Denied(503, "no test is due", self._poll)
+
+    def _family_for(
+        self, need: Need, today: Sequence[GrantedTest], families: Sequence[str], now: datetime
+    ) -> str:
+        """Each in turn, the agent's first one first; one that gave nothing holds up no other."""
+        refusal: Denied | None = None
+        for family in _in_turn(need, today, families):
+            try:
+                self._refuse_again(need, [test for test in today if test.family == family], now)
+            except Denied as denied:
+                refusal = refusal or denied
+            else:
+                return family
         raise refusal or Denied(503, "no test is due", self._poll)
 
     def _refuse_again(self, need: Need, today: Sequence[GrantedTest], now: datetime) -> None:
@@ -273,10 +287,10 @@ class SlotRoom:
         return max(1, round(self._settings.poll))
 
 
-def _family_for(need: Need, today: Sequence[GrantedTest], families: Sequence[str]) -> str:
-    """Each family in turn, the agent's first one first."""
+def _in_turn(need: Need, today: Sequence[GrantedTest], families: Sequence[str]) -> list[str]:
+    """The families, least tried first."""
     tried = [test.family for test in today if test.line == need.line]
-    return min(families, key=lambda family: (tried.count(family), families.index(family)))
+    return sorted(families, key=lambda family: (tried.count(family), families.index(family)))
 
 
 class VerdictsOf:
