@@ -16,6 +16,7 @@ ROUTER = (
     "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
     "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0",
     "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0",
+    "net.ipv6.conf.all.keep_addr_on_down=1", "net.ipv6.conf.default.keep_addr_on_down=1",
     "net.ipv4.conf.all.ignore_routes_with_linkdown=1", "net.ipv4.conf.default.ignore_routes_with_linkdown=1",
     "net.ipv6.conf.all.ignore_routes_with_linkdown=1", "net.ipv6.conf.default.ignore_routes_with_linkdown=1",
     "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0",
@@ -41,6 +42,7 @@ class BuiltLine:
         self.access = access
         self.loss = line.loss
         self.delay_file: Path | None = None
+        self.school_routes: list[str] = []
 
     def set_rates(self, down: int | None, up: int | None) -> None:
         """Shape either direction from now on."""
@@ -70,7 +72,7 @@ class BuiltLine:
         path = "down" if state == "path_down" else "up"
         self.access.ip([f"link set dev core {path}"])
         if state == "up":
-            self.access.ip(_access_routes(self.number))
+            self.access.ip([*_access_routes(self.number), *self.school_routes])
 
     def verify_wire(self) -> list[links.WireReport]:
         """Is every packet at most the MTU, and are as many lost as was set? One report a direction."""

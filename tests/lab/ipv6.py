@@ -88,7 +88,8 @@ def _route_prefix(core: Namespace, carrier: Namespace, school: BuiltSchool, line
     core.ip([f"route add {prefix} via {addresses.core_to_carrier(line.carrier_number, 2)[1]}"])
     carrier.ip([f"route add {prefix} via {addresses.carrier_to_access(line.number, 2)[1]}"])
     wan = addresses.access_to_gateway(line.number, 2)[1]
-    line.access.ip([f"route add {prefix} via {wan}"])
+    line.school_routes.append(f"route replace {prefix} via {wan}")
+    line.access.ip(line.school_routes)
     school.gateway.ip([f"address add {addresses.lan(school.number, 1)[1]}/64 dev lan0 nodad"])
 
 

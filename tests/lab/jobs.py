@@ -12,6 +12,7 @@ from tests.lab.netns import LabError
 from tests.lab.play import Played, play
 from tests.lab.scenario import Scenario
 
+ENDINGS = (signal.SIGTERM, signal.SIGINT)
 Case = tuple[str, Scenario]
 
 
@@ -53,9 +54,11 @@ def cannot_stand(name: str, error: LabError) -> Played:
 
 def _end_quietly() -> None:
     """In a process of the pool: a signal unwinds, so that the lab is taken down, and tells nothing."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDINGS:
         signal.signal(number, _exit)
 
 
 def _exit(number: int, _frame: FrameType | None) -> NoReturn:
+    for each in ENDINGS:  # Ctrl-C comes here twice, and the second must not stop the taking down
+        signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + number)
