@@ -73,7 +73,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SettingsError, match="is a directory; a file is needed"):
         load(tmp_path, Whole)
 
 
@@ -94,7 +94,7 @@ def test_deep_nesting_is_refused() -> None:
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "gbk.yaml"
     path.write_bytes("school: 山丹一中".encode("gbk"))
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SettingsError, match="is not UTF-8 text"):
         load(path, Whole)
 
 
