@@ -71,6 +71,8 @@ def template(file: Path | None, english: bool, sheet: str | None) -> None:
     if file is None:
         click.echo(_csv(rows), nl=False)
         return
+    if file.suffix.lower() not in (".xlsx", ".csv"):
+        fail(f"{file}: is no list that is written here; allowed: .xlsx, .csv")
     is_xlsx = file.suffix.lower() == ".xlsx"
     content = _xlsx(_all_sheets(english=english)) if is_xlsx else _csv(rows).encode("utf-8-sig")
     try:

@@ -282,3 +282,11 @@ def _xlsx(path: Path, rows: list[list[Any]]) -> Path:
         book.worksheets[0].append(row)
     book.save(path)
     return path
+
+
+@pytest.mark.parametrize("name", ["schools.yaml", "schools.txt", "schools"])
+def test_a_template_is_never_written_under_a_name_that_lies(tmp_path: Path, name: str) -> None:
+    done = CliRunner().invoke(main, ["schools", "template", str(tmp_path / name)])
+    assert done.exit_code == 2
+    assert "allowed: .xlsx, .csv" in done.output
+    assert not (tmp_path / name).exists()
