@@ -75,6 +75,8 @@ def demo(port: int, recorded: bool) -> None:
     """Show a county of six schools with different troubles, on its page."""
     try:
         demonstration.run(port, console, live=False if recorded else None)
+    except KeyboardInterrupt:
+        console.print("taken down")
     except OSError as error:
         raise LabError(f"port {port} (PORT in the environment): {error.strerror}") from None
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.quiet
+
 
 @pytest.mark.fault(9)
 @pytest.mark.fault(11)

@@ -290,3 +290,11 @@ def test_a_template_is_never_written_under_a_name_that_lies(tmp_path: Path, name
     assert done.exit_code == 2
     assert "allowed: .xlsx, .csv" in done.output
     assert not (tmp_path / name).exists()
+
+
+def test_the_shipped_example_is_imported_whole(tmp_path: Path) -> None:
+    county = County(tmp_path)
+    example = Path(__file__).parents[3] / "config/examples/schools.yaml"
+    done = county.run("schools", "import", example)
+    assert done.exit_code == 0, done.output
+    assert {school.classes for school in county.schools().values()} == {36, 9}
