@@ -29,7 +29,7 @@ cover: $(VENV)/.installed-dev
 	$(BIN)/coverage run -m pytest -n 3 --dist loadfile -m "not lab and not quiet"
 	$(BIN)/coverage run -m pytest -m "lab or quiet"
 	$(BIN)/coverage combine -q
-	$(BIN)/coverage report --fail-under=85 --skip-covered --sort=cover
+	$(BIN)/coverage report --fail-under=90 --skip-covered --sort=cover
 
 lab: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.lab run $(if $(KEEP),--keep) $(SCENARIO)
