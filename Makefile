@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 SCENARIO ?=
 KEEP ?=
 
-.PHONY: run test lint cover lab demo bench torture lock words pictures clean
+.PHONY: run test lint cover lab demo bench torture fuzz lock words pictures clean
 
 run: $(VENV)/.installed-run
 	@exec $(BIN)/xiaotong-collector try --directory var --port $(PORT)
@@ -40,6 +40,10 @@ demo: $(VENV)/.installed-dev
 # A thousand kills of the collector's core: every acknowledged point is there, once.
 torture: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.collector.ingest.torture 1000
+
+# The tests that draw their cases, with cases not drawn before; what it finds becomes an example of its test.
+fuzz: $(VENV)/.installed-dev
+	@HYPOTHESIS_PROFILE=anew $(BIN)/pytest -q -n 3 $$(grep -rl '^from hypothesis' tests --include='test_*.py')
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.bench
