@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """`make test` draws the same cases each time, to tell of a change and not of luck; `make fuzz` draws new ones."""
+    """`make test` draws the same cases each time, to tell of changes, not luck; `make fuzz` draws anew."""
     hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
     hypothesis.settings.register_profile("anew", max_examples=2000, deadline=None)
     hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
