@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+import collector
 from collector.registry import AgentIdentity, Registry, RegistryError
 from collector.registry.database import open_engine
 from collector.registry.tables import Base, SchoolVersionRow
@@ -166,6 +168,9 @@ def test_agents_seen_are_written_together(registry: Registry) -> None:
 
 
 def test_the_migrations_make_exactly_the_tables(url: str) -> None:
+    rooms = Path(collector.__path__[0])
+    for tables in rooms.glob("*/tables.py"):
+        importlib.import_module(f"collector.{tables.parent.name}.tables")
     engine = open_engine(url)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
