@@ -123,7 +123,7 @@ class TicketOffice:
             )
         return Grant(
             ticket=sign(ticket, self._key),
-            responder=Address(settings.id, settings.host or host, settings.port),
+            responder=Address(settings.id, self._host_for(test, host), settings.port),
             bytes=ticket.bytes,
             seconds=ticket.seconds,
             streams=ticket.streams,
@@ -132,6 +132,10 @@ class TicketOffice:
             warning=warning,
             test_id=ticket.nonce,
         )
+
+    def _host_for(self, test: Ordered, reached: str) -> str:
+        of_family = self._settings.host_ipv6 if test.family == "ipv6" else ""
+        return of_family or self._settings.host or reached
 
     def on_points(self, school_id: str, points: Sequence[Point]) -> None:
         """Hear of every point, for the slots."""

@@ -48,6 +48,8 @@ class ResponderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Of the responder; 0 lets the system choose one."""
     host: str = ""
     """What agents are told to connect to; empty: the name by which they reached the collector."""
+    host_ipv6: str = ""
+    """The same for tests over IPv6, where ``host`` is an IPv4 address; empty: ``host``."""
     max_tests: int = 4
     """At one time."""
     max_streams: int = 8

@@ -166,6 +166,8 @@ table inet tests {{
             # the lab knows no lessons, and its tests are the agents' own
             "responder": {
                 "id": "county",
+                "host": addresses.CENTRE[0],
+                "host_ipv6": addresses.CENTRE[1],
                 "port": RESPONDER_PORT,
                 "slots": {"in_lessons": True, "at_once": 8},
             },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -143,3 +143,22 @@ def test_tickets_an_hour_are_bounded_for_each_agent() -> None:
     office.issue("a2", "s2", WANTED, "h")
     now[0] += 3601
     office.issue("a1", "s1", WANTED, "h")
+
+
+@pytest.mark.parametrize(
+    ("settings", "family", "host"),
+    [
+        ({}, "ipv6", "reached"),
+        ({"host": "10.1.0.10"}, "ipv4", "10.1.0.10"),
+        ({"host": "10.1.0.10"}, "ipv6", "10.1.0.10"),
+        ({"host": "10.1.0.10", "host_ipv6": "2001:db8::10"}, "ipv4", "10.1.0.10"),
+        ({"host": "10.1.0.10", "host_ipv6": "2001:db8::10"}, "ipv6", "2001:db8::10"),
+        ({"host_ipv6": "2001:db8::10"}, "ipv4", "reached"),
+    ],
+)
+def test_each_family_is_told_where_the_responder_is(
+    settings: dict[str, str], family: Literal["ipv4", "ipv6"], host: str
+) -> None:
+    office = TicketOffice(ResponderSettings(**settings), KEY, lambda: NOW)
+    request = TicketRequest("search", holder_of("secret"), direction="down", family=family)
+    assert office.issue("a1", "s1", request, "reached").responder.host == host
