@@ -157,7 +157,7 @@ def test_tickets_an_hour_are_bounded_for_each_agent() -> None:
     ],
 )
 def test_each_family_is_told_where_the_responder_is(
-    settings: dict[str, str], family: Literal["ipv4", "ipv6"], host: str
+    settings: dict[str, Any], family: Literal["ipv4", "ipv6"], host: str
 ) -> None:
     office = TicketOffice(ResponderSettings(**settings), KEY, lambda: NOW)
     request = TicketRequest("search", holder_of("secret"), direction="down", family=family)
