@@ -114,7 +114,7 @@ def _tell(played: Played) -> None:
     for outcome in played.outcomes:
         if outcome.mark != "right":
             said = outcome.expectation
-            wanted = f"{said.school} {said.target} must be {said.verdict} by {said.by:g} s"
+            wanted = f"{said.school} {said.subject} must be {said.word} by {said.by:g} s"
             console.print(f"  {outcome.mark}: {wanted}, said {outcome.last}")
     for problem in played.problems:
         console.print(f"  {problem}")

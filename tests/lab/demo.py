@@ -14,10 +14,10 @@ from types import TracebackType
 
 from rich.console import Console
 
-from tests.lab import addresses, recorded, scenario
+from tests.lab import recorded, scenario
 from tests.lab.netns import Lab, Namespace
 from tests.lab.play import Play, events
-from tests.lab.stage import HTTP_PORT
+from tests.lab.stage import HTTP_PORT, LOOPBACK
 
 DEMO = Path(__file__).with_name("demo.yaml")
 PAUSE_SECONDS = 40.0
@@ -112,7 +112,7 @@ class Door:
             return
         with (
             contextlib.suppress(OSError),
-            self._behind.connect(addresses.CENTRE[0], HTTP_PORT, _CONNECT_SECONDS) as collector,
+            self._behind.connect(LOOPBACK, HTTP_PORT, _CONNECT_SECONDS) as collector,
         ):
             collector.settimeout(None)
             back = threading.Thread(target=_carry, args=(collector, visitor), daemon=True)

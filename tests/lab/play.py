@@ -13,7 +13,7 @@ import msgspec
 from tests.lab import addresses, services, truth
 from tests.lab.county import BuiltCounty
 from tests.lab.netns import Lab, LabError
-from tests.lab.scenario import Event, Expectation, Flap, Scenario
+from tests.lab.scenario import IPV6_LEVEL, STATE, Event, Expectation, Flap, Scenario
 from tests.lab.stage import Stage
 from tests.lab.truth import Outcome, Said
 
@@ -63,7 +63,7 @@ class Play:
             self._listen(time.monotonic() - started)
             time.sleep(max(0.0, POLL_SECONDS - (time.monotonic() - started - now)))
         outcomes = tuple(
-            truth.judge(self.name, each, self.history[each.school, each.target])
+            truth.judge(self.name, each, self.history[each.school, each.subject])
             for each in self.scenario.expect
         )
         return Played(
@@ -77,20 +77,29 @@ class Play:
 
     def _listen(self, at_seconds: float) -> None:
         for school in {expected.school for expected in self.scenario.expect}:
-            said = self.stage.verdicts(school)
-            for target, verdict in (said or {}).items():
-                self.history[school, target].append(Said(at_seconds, verdict))
+            for subject, word in self._said(school).items():
+                self.history[school, subject].append(Said(at_seconds, word))
+
+    def _said(self, school: str) -> dict[str, str]:
+        """What the collector says of a school now, of what the scenario asks about."""
+        asked = {expected.subject for expected in self.scenario.expect if expected.school == school}
+        said = self.stage.verdicts(school)
+        if IPV6_LEVEL in asked:
+            said[IPV6_LEVEL] = self.stage.ipv6_level(school)
+        if STATE in asked:
+            said[STATE] = self.stage.state(school)
+        return said
 
     def _all_said(self, now: float) -> bool:
         """Every expectation is fulfilled and has stood for a while; an unknown must last to its end."""
         return all(self._stands(expected, now) for expected in self.scenario.expect)
 
     def _stands(self, expected: Expectation, now: float) -> bool:
-        if expected.verdict == "unknown":
+        if expected.word == "unknown":
             return now >= expected.by
-        heard = [said.verdict for said in self.history[expected.school, expected.target]
+        heard = [said.word for said in self.history[expected.school, expected.subject]
                  if said.at_seconds >= max(expected.after, now - SETTLE_SECONDS)]  # fmt: skip
-        return now >= expected.after + SETTLE_SECONDS and bool(heard) and set(heard) == {expected.verdict}
+        return now >= expected.after + SETTLE_SECONDS and bool(heard) and set(heard) == {expected.word}
 
     def let_happen(self, event: Event) -> None:
         """Do to the network, its users or its agents what the event says."""

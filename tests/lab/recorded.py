@@ -124,6 +124,7 @@ def _prepare(folder: Path, recording: Recording, port: int) -> dict[str, str]:
     written: dict[str, Any] = {
         "data_directory": str(folder / "data"),
         "listen": {"port": port},
+        "access": {"anonymous": "display"},
         "notice": NOTICE,
         "verdicts": {"plans": list(recording.plans)},
     }

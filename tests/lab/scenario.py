@@ -12,6 +12,7 @@ from config.units import BitsPerSecond, Bytes, Seconds
 from tests.lab.description import County, LineState, Name, Share
 
 SCENARIOS = Path(__file__).with_name("scenarios")
+IPV6_LEVEL, STATE = "IPv6 level", "state"
 Answer = Literal["met", "not_met", "unknown"]
 
 
@@ -57,31 +58,46 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What must be said of a target ``by`` when (after ``after``, when something has changed by then).
+    """What must be said of a school ``by`` when (after ``after``, when something has changed by then).
 
-    ``truth`` is what is so; it may be left out where the verdict is not unknown. An unknown that is expected
-    must still be one at the end of its time.
+    One of: the ``verdict`` on a ``target``; the IPv6 ``level``; the ``state`` of the school as the centre hears
+    it. ``truth`` is what is so; it may be left out where the verdict is not unknown. An unknown that is
+    expected must still be one at the end of its time.
     """
 
     school: Name
-    target: str
-    verdict: Answer
     by: Seconds
+    target: str = ""
+    verdict: Answer | None = None
+    level: Annotated[int, msgspec.Meta(ge=0, le=4)] | None = None
+    state: Literal["heard", "silent"] | None = None
     after: Seconds = Seconds(0)
     truth: Literal["met", "not_met"] | None = None
 
     def __post_init__(self) -> None:
+        if bool(self.target) != (self.verdict is not None):
+            raise ValueError("target and verdict go together")
+        if [self.verdict, self.level, self.state].count(None) != 2:
+            raise ValueError("one of verdict, level and state is expected")
         if self.verdict == "unknown" and self.truth is None:
             raise ValueError("an expected unknown needs its truth: met or not_met")
         if self.by <= self.after:
             raise ValueError("by must be later than after")
 
     @property
-    def is_so(self) -> Literal["met", "not_met"]:
+    def subject(self) -> str:
+        """Of what something is expected: a target's id, «IPv6 level» or «state»."""
+        return self.target or (IPV6_LEVEL if self.level is not None else STATE)
+
+    @property
+    def word(self) -> str:
+        """What must be said."""
+        return self.verdict or self.state or f"{self.level}"
+
+    @property
+    def is_so(self) -> str:
         """What is so."""
-        if self.truth is not None:
-            return self.truth
-        return "met" if self.verdict == "met" else "not_met"
+        return self.truth or self.word
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,6 +21,8 @@ from tests.lab.county import BuiltCounty, BuiltSchool
 from tests.lab.netns import LabError
 
 HTTP_PORT, RESPONDER_PORT = 8080, 8081
+LOOPBACK = "127.0.0.1"
+"""Readers in the centre's own namespace are on this host: they need no login."""
 GATEWAY = "gateway"
 COMMUNITY_FILE = "community"
 COMMANDS = Path(sys.executable).parent
@@ -112,10 +114,21 @@ class Stage:
         log = (self.lab.directory / f"{program}.log").read_text(errors="replace").strip()
         return log.rpartition("\n")[2]
 
-    def verdicts(self, school_id: str) -> dict[str, str] | None:
-        """What the collector says: the answer for each target; None when it does not answer."""
-        answer = self._get(f"/api/v1/schools/{school_id}/verdicts")
-        return None if answer is None else {each["target"]: each["verdict"] for each in answer["verdicts"]}
+    def verdicts(self, school_id: str) -> dict[str, str]:
+        """What the collector says: the answer for each target; nothing when it does not answer."""
+        answer = self._get(f"/api/v1/schools/{school_id}/verdicts") or {"verdicts": []}
+        return {each["target"]: each["verdict"] for each in answer["verdicts"]}
+
+    def ipv6_level(self, school_id: str) -> str:
+        """The level that the collector gives: «3», or «unknown» as long as two are possible."""
+        told = (self._get("/api/v1/ipv6") or {"schools": {}})["schools"].get(school_id)
+        known = told is not None and told["level_at_least"] == told["level_at_most"]
+        return str(told["level_at_least"]) if known else "unknown"
+
+    def state(self, school_id: str) -> str:
+        """Whether the collector hears of the school: «heard», «silent» or another word for it."""
+        now = (self._get(f"/api/v1/schools/{school_id}/outages") or {}).get("now")
+        return str(now["state"]) if now else "unknown"
 
     def test_bytes(self) -> int:
         """Bytes of capacity tests as the centre's own kernel counted them, both ways."""
@@ -142,10 +155,10 @@ table inet tests {{
 
     def _get(self, path: str) -> Any:
         try:
-            sock = self.county.centre.connect(addresses.CENTRE[0], HTTP_PORT, _HTTP_SECONDS)
+            sock = self.county.centre.connect(LOOPBACK, HTTP_PORT, _HTTP_SECONDS)
         except OSError:
             return None
-        connection = http.client.HTTPConnection(addresses.CENTRE[0], HTTP_PORT)
+        connection = http.client.HTTPConnection(LOOPBACK, HTTP_PORT)
         connection.sock = sock
         try:
             connection.request("GET", path)
@@ -163,6 +176,7 @@ table inet tests {{
         return {
             "data_directory": str(data),
             "listen": {"host": "0.0.0.0", "port": HTTP_PORT},
+            "access": {"anonymous": "county_admin"},
             # the lab knows no lessons, and its tests are the agents' own
             "responder": {
                 "id": "county",

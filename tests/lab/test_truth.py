@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -39,14 +39,44 @@ def test_outcome(case: Case) -> None:
     verdict, is_so, after, said, mark, seconds = case
     expected = Expectation(
         "s1",
-        "egress",
-        verdict,
-        by=Seconds(10),
+        Seconds(10),
+        target="egress",
+        verdict=verdict,
         after=Seconds(after),
         truth="met" if is_so == "met" else "not_met",
     )
     outcome = truth.judge("case", expected, [Said(at, each) for at, each in said])
     assert (outcome.mark, outcome.seconds) == (mark, seconds)
+
+
+@pytest.mark.parametrize(
+    ("expected", "said", "mark"),
+    [
+        (Expectation("s1", Seconds(9), level=3), ["unknown", "3"], "right"),
+        (Expectation("s1", Seconds(9), level=3), ["unknown"], "unknown"),
+        (Expectation("s1", Seconds(9), level=3), ["4", "3"], "wrong"),
+        (Expectation("s1", Seconds(9), state="silent"), ["heard", "silent"], "right"),
+        (Expectation("s1", Seconds(9), state="silent"), ["silent", "heard"], "wrong"),
+    ],
+)
+def test_levels_and_states_are_judged_too(expected: Expectation, said: list[str], mark: str) -> None:
+    history = [Said(float(second), word) for second, word in enumerate(said, 1)]
+    assert truth.judge("case", expected, history).mark == mark
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"target": "egress"}, "go together"),
+        ({"level": 3, "state": "heard"}, "one of"),
+        ({}, "one of"),
+        ({"target": "egress", "verdict": "unknown"}, "its truth"),
+        ({"level": 3, "after": Seconds(9)}, "later"),
+    ],
+)
+def test_an_expectation_says_one_thing(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Expectation("s1", Seconds(9), **wrong)
 
 
 def test_flapping_is_written_out() -> None:
@@ -78,6 +108,6 @@ def test_a_scenario_can_be_read(path: Path) -> None:
 def test_half_of_the_scenarios_have_a_box_behind_a_gateway() -> None:
     told = [scenario.load(path) for path in scenario.SCENARIOS.glob("*.yaml")]
     boxes = [each for each in told if any(school.agent == "box" for school in each.county.schools)]
-    known = [each for each in boxes if any(expected.verdict != "unknown" for expected in each.expect)]
+    known = [each for each in boxes if any(expected.word != "unknown" for expected in each.expect)]
     assert len(boxes) >= len(told) / 2
     assert len(known) >= len(boxes) / 2
