@@ -60,8 +60,8 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What must be said of a school ``by`` when (after ``after``, when something has changed by then).
 
-    One of: the ``verdict`` on a ``target``; the IPv6 ``level``; the ``state`` of the school as the centre hears
-    it. ``truth`` is what is so; it may be left out where the verdict is not unknown. An unknown that is
+    One of: the ``verdict`` on a ``target``; the IPv6 ``level``; the ``state`` of the school for the centre.
+    ``truth`` is what is so; it may be left out where the verdict is not unknown. An unknown that is
     expected must still be one at the end of its time.
     """
 
