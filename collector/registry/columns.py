@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
@@ -123,6 +124,14 @@ def read_hours(text: str) -> str:
     return text
 
 
+def read_network(text: str) -> str:
+    """«10.3.8.0/22», «2001:db8:3::/48»."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is no network; allowed: 10.3.8.0/22, 2001:db8:3::/48") from None
+
+
 def read_rate(text: str) -> int:
     """«100M», «1G»; a bare number is megabits, as counties write it."""
     return int(parse_rate(f"{text}M" if re.fullmatch(r"\d+(\.\d+)?", text) else text))
@@ -195,6 +204,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("pupils", "学生数", "pupils", read_count, "480"),
     Column("longitude", "经度", "longitude", between(-180, 180), "101.09"),
     Column("latitude", "纬度", "latitude", between(-90, 90), "38.78"),
+    Column("networks", "终端网段", "networks", several(read_network)),
     Column("campuses", "校区", "campuses", several(read_id)),
     Column("power_cut", "停电时段", "power cut", several(read_hours)),
     Column("egress", "出口方式", "egress", one_of(EGRESS), "自有线路"),

@@ -14,6 +14,7 @@ FACTS: tuple[FactName, ...] = ("network_standard_a", "real_name_login", "securit
 DECLARED_COLUMNS = ("wired", "wireless", *FACTS)
 PLAIN_KEYS = (
     "name", "level", "area", "township", "pupils", "longitude", "latitude", "egress", "power_cut",
+    "networks",
 )  # fmt: skip
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hmac
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -22,6 +23,8 @@ from collector.registry.tokens import digest_of, new_token
 from config.school import School
 
 REFRESH_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
 class AgentIdentity(msgspec.Struct, frozen=True):
@@ -55,6 +58,7 @@ class Registry:
         self._reader = engine.execution_options(reads_only=True)
         self._schools = Copy("schools", self._reader, school_book.read_all, refresh_seconds)
         self._tokens = Copy("agents", self._reader, _read_tokens, refresh_seconds)
+        self._refresh_seconds = refresh_seconds
         self._seen: dict[str, datetime] = {}
         self._seen_lock = threading.Lock()
 
@@ -115,8 +119,8 @@ class Registry:
             raise RegistryError(f"agent {name!r}: is not {ALLOWED}")
         token = new_token()
         with self.writing() as connection:
-            _refuse_unknown_school(connection, school_id)
-            agent_id = name or _free_agent_id(connection, school_id)
+            refuse_unknown_school(connection, school_id)
+            agent_id = name or free_agent_id(connection, school_id)
             if connection.scalar(sa.select(AgentRow.id).where(AgentRow.id == agent_id)):
                 raise RegistryError(f"agent {agent_id}: exists already")
             now = datetime.now(UTC)
@@ -146,6 +150,14 @@ class Registry:
             connection.execute(sa.delete(TokenRow).where(TokenRow.agent_id == agent_id))
             count_change(connection, "agents")
         self._tokens.forget()
+
+    def forget_tokens(self) -> None:
+        """Look anew at the next request: a room of this process changed tokens."""
+        self._tokens.forget()
+
+    def copy(self, kind: str, read: Callable[[Connection], Mapping[str, T]]) -> Copy[T]:
+        """A copy in memory of what another room keeps, read again when ``kind`` was counted as changed."""
+        return Copy(kind, self._reader, read, self._refresh_seconds)
 
     def agent_by_token(self, token: str) -> AgentIdentity | None:
         """Whose token this is; None for one that is empty, cut, unknown, expired or revoked."""
@@ -192,11 +204,13 @@ def _read_tokens(connection: Connection) -> Mapping[str, _HeldToken]:
     }
 
 
-def _refuse_unknown_school(connection: Connection, school_id: str) -> None:
+def refuse_unknown_school(connection: Connection, school_id: str) -> None:
+    """Raises RegistryError for a school that nobody declared."""
     if connection.scalar(sa.select(SchoolRow.id).where(SchoolRow.id == school_id)) is None:
         raise RegistryError(f"school {school_id}: is not known; declare it first")
 
 
-def _free_agent_id(connection: Connection, school_id: str) -> str:
+def free_agent_id(connection: Connection, school_id: str) -> str:
+    """The school's id with the first number that no agent has."""
     taken = set(connection.scalars(sa.select(AgentRow.id).where(AgentRow.school_id == school_id)))
     return next(name for number in itertools.count(1) if (name := f"{school_id}-{number}") not in taken)
