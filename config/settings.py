@@ -35,7 +35,10 @@ def load(path: Path, shape: type[T]) -> T:
 
     Raises SettingsError, one line, for a file that is missing, too large, not YAML, or not of that shape.
     """
-    return convert(parse_yaml(_text_of(path), str(path)), shape, str(path))
+    value = parse_yaml(_text_of(path), str(path))
+    if value is None:
+        raise SettingsError(f"{path}: is empty; allowed here: {', '.join(_allowed_keys(shape, ''))}")
+    return convert(value, shape, str(path))
 
 
 def parse_yaml(text: str, name: str) -> object:

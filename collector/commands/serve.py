@@ -24,6 +24,7 @@ from config.settings import SettingsError
 @click.option(
     "--port",
     envvar="PORT",
+    show_envvar=True,
     type=click.IntRange(0, 65535),
     help="Instead of listen.port; also the environment's PORT.",
 )

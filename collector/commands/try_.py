@@ -35,7 +35,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     help="Where settings, data and logs are kept; a second run goes on with them.",
 )
 @click.option(
-    "--port", type=click.IntRange(1, 65535), envvar="PORT", default=8080, show_default=True,
+    "--port", type=click.IntRange(1, 65535), envvar="PORT", show_envvar=True, default=8080, show_default=True,
     help="The page's port; also the environment's PORT.",
 )  # fmt: skip
 def command(directory: Path, port: int) -> None:

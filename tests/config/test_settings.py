@@ -31,7 +31,7 @@ WRONG = [
     ("only: {every: 5s}", "key school: is missing and has no default"),
     ("school: 1", "key school: expected str, got int"),
     ("[1]", "key (the whole file): expected object, got array"),
-    ("", "key (the whole file): expected object, got null"),
+    ("", "is empty; allowed here: lines, only, probes, school, spool"),
     (
         "school: a\nonly: {every: 5}",
         "key only.every: '5' is not a duration with its unit, like 200ms, 60s, 3min, 1h or 20d",
