@@ -7,7 +7,7 @@ is opened is pushed on the stack at once, so that it is closed in reverse order,
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
@@ -15,6 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
 from collector import web
+from collector.access.room import AccessRoom
+from collector.access.routes import guarded
 from collector.ingest.answers import Answer, answer_refusal
 from collector.ingest.consumer import Consumer
 from collector.ingest.journal import Journal
@@ -48,6 +50,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     registry = Registry.open(settings.registry_url, settings.registry.refresh)
     stack.callback(registry.close)
+    access = AccessRoom(registry, settings.access)
     verdicts = open_room(registry, settings.verdicts, clock)
     store = open_store(settings)
     stack.callback(store.close)
@@ -93,6 +96,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         settings,
         clock,
         registry,
+        access,
         journal,
         store,
         set_aside,
@@ -108,9 +112,9 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     )
 
 
-def routes_of(rooms: Rooms) -> list[BaseRoute]:
-    """Every route of every room."""
-    return [
+def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
+    """Every route of every room, each behind the guard. Raises UnguardedRoute for one without permission."""
+    every: list[BaseRoute] = [
         *rooms.ingest.routes(),
         *metrics_routes(rooms),
         *ticket_routes(rooms),
@@ -119,6 +123,7 @@ def routes_of(rooms: Rooms) -> list[BaseRoute]:
         *readiness_routes(rooms, rooms.settings.notice),
         *web.routes(rooms, rooms.settings.notice),
     ]
+    return guarded(every, rooms.access)
 
 
 def make_app(

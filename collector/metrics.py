@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from collector.access import Permission, permitted
 from collector.ingest.answers import Answer
 from collector.rooms import Rooms
 
@@ -47,7 +48,9 @@ def metrics_routes(rooms: Rooms) -> list[BaseRoute]:
         text = await run_in_threadpool(lambda: text_of(metrics_of(rooms)))
         return PlainTextResponse(text, headers={"Content-Type": CONTENT_TYPE})
 
-    return [] if rooms.settings.listen.metrics == "off" else [Route("/metrics", metrics, methods=["GET"])]
+    if rooms.settings.listen.metrics == "off":
+        return []
+    return [permitted(Permission.PUBLIC, Route("/metrics", metrics, methods=["GET"]))]
 
 
 def metrics_of(rooms: Rooms) -> Iterator[Metric]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from collector.access.room import AccessRoom
 from collector.ingest.consumer import Consumer
 from collector.ingest.journal import Journal
 from collector.ingest.liveness import Liveness
@@ -27,6 +28,7 @@ class Rooms:
     settings: CollectorSettings
     clock: Clock
     registry: Registry
+    access: AccessRoom
     journal: Journal
     store: Store
     set_aside: SetAside

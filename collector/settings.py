@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from collector.access.settings import AccessSettings
 from collector.responder.settings import ResponderSettings
 from collector.uptime.settings import UptimeSettings
 from config.settings import SettingsError, load
@@ -24,7 +25,8 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where pages, API and ingest are served. Port 0 lets the system choose one."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; there is no login yet, so keep it on loopback or behind a proxy."""
+    """Address to listen on; readers log in, and their passwords need TLS: keep it on loopback behind a proxy
+    that has a certificate, or on a network of your own."""
     port: Port = 8080
     """TCP port."""
     max_connections: Count = 1024
@@ -152,6 +154,7 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     notice: str = ""
     """A sentence at the top of every page, «maintenance tonight from 22:00»."""
     listen: Listen = Listen()
+    access: AccessSettings = AccessSettings()
     ingest: Ingest = Ingest()
     journal: JournalSettings = JournalSettings()
     store: StoreSettings = StoreSettings()

@@ -42,6 +42,7 @@ class School:
         self._write(
             "collector.yaml",
             f"data_directory: {folder}/data\nlisten: {{port: {self.port}}}\n"
+            "access: {anonymous: display}\n"
             "responder: {enabled: false}\nstore: {fold_every: 200ms}\n",
         )
         self._write(

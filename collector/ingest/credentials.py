@@ -14,7 +14,13 @@ MAX_TOKEN_CHARACTERS = 512
 
 
 def identify(request: Request, agents: Agents, *, in_query: bool = False) -> AgentIdentity:
-    """The agent of a request. ``in_query`` allows 1.x's ``p=``. Raises Answer 401."""
+    """The agent of a request. ``in_query`` allows 1.x's ``p=``. Raises Answer 401.
+
+    Where the guard has identified it already, that is the answer.
+    """
+    known: AgentIdentity | None = getattr(request.state, "agent", None)
+    if known is not None:
+        return known
     token = _from_header(request.headers.get("authorization", ""))
     if not token and in_query:
         token = request.query_params.get("p", "")

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 import collector
+from collector.access import Permission, permitted
 from collector.batch import encode_batch
 from collector.ingest.answers import Answer
 from collector.ingest.bodies import Receiving, decode
@@ -96,11 +97,13 @@ class IngestService:
     def routes(self) -> list[BaseRoute]:
         """What ingest serves."""
         return [
-            Route("/api/v2/write", self._write_v2, methods=["POST"]),
-            Route("/write", self._write_v1, methods=["POST"]),
-            Route("/api/v1/heartbeat", self._heartbeat, methods=["POST"]),
-            Route("/ping", _ping, methods=["GET"]),
-            Route("/health", self._health, methods=["GET"]),
+            permitted(Permission.AGENT, Route("/api/v2/write", self._write_v2, methods=["POST"])),
+            permitted(
+                Permission.AGENT, Route("/write", self._write_v1, methods=["POST"]), token_in_query=True
+            ),
+            permitted(Permission.AGENT, Route("/api/v1/heartbeat", self._heartbeat, methods=["POST"])),
+            permitted(Permission.PUBLIC, Route("/ping", _ping, methods=["GET"])),
+            permitted(Permission.PUBLIC, Route("/health", self._health, methods=["GET"])),
         ]
 
     def remember(self, store: Store) -> None:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from collector.access import Permission, permitted
 from collector.ingest.answers import Answer
 from collector.ingest.credentials import identify
 from collector.responder.icmpv6 import Start
@@ -58,7 +59,7 @@ def icmpv6_routes(rooms: TicketRooms, office: FarEndOffice | None) -> list[Route
         grant = office.grant(request.url.hostname or "")
         return Response(msgspec.json.encode(grant), media_type="application/json")
 
-    return [Route(PATH, issue, methods=["POST"])]
+    return [permitted(Permission.AGENT, Route(PATH, issue, methods=["POST"]))]
 
 
 def open_icmpv6(settings: ResponderSettings | None, data: Path, stack: ExitStack) -> FarEndOffice | None:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from collector.access import Permission, permitted
 from collector.ingest.answers import Answer
 from collector.ingest.credentials import identify
 from collector.ingest.intake import Agents
@@ -42,7 +43,7 @@ def ticket_routes(rooms: TicketRooms) -> list[Route]:
         except Denied as denied:
             return _refusal(denied)
 
-    return [Route("/api/v1/tickets", issue, methods=["POST"])]
+    return [permitted(Permission.AGENT, Route("/api/v1/tickets", issue, methods=["POST"]))]
 
 
 async def _issued(request: Request, rooms: TicketRooms) -> Response:

@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from collector.access import Permission, permitted
 from collector.web.pages import Pages
 from collector.web.rendering import STATIC, SecurityHeaders
 
@@ -23,8 +24,11 @@ def routes(rooms: PageRooms, notice: str = "") -> list[BaseRoute]:
     pages = Pages(rooms, notice)
     guarded = [Middleware(SecurityHeaders)]
     return [
-        Route("/", pages.schools, middleware=guarded),
-        Route("/schools/{school_id}", pages.school, middleware=guarded),
-        Route("/schools/{school_id}/throughput", pages.throughput, middleware=guarded),
-        Mount("/static", StaticFiles(directory=STATIC), middleware=guarded),
+        permitted(Permission.READ_LISTS, Route("/", pages.schools, middleware=guarded)),
+        permitted(Permission.READ_SCHOOL, Route("/schools/{school_id}", pages.school, middleware=guarded)),
+        permitted(
+            Permission.READ_SCHOOL,
+            Route("/schools/{school_id}/throughput", pages.throughput, middleware=guarded),
+        ),
+        permitted(Permission.PUBLIC, Mount("/static", StaticFiles(directory=STATIC), middleware=guarded)),
     ]

@@ -1,7 +1,6 @@
 """The JSON API for programs, under ``/api/v1``.
 
-No login yet: whoever reaches the port may read every school. The collector therefore listens on loopback
-unless its settings say otherwise.
+Each route states its permission; lists are narrowed to the schools that the caller may see.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
+from collector.access import Permission, Who, permitted
 from collector.ingest.liveness import Liveness
 from collector.registry import Agent, Registry
 from collector.registry.ids import ALLOWED, is_id
@@ -50,13 +50,15 @@ def api_routes(rooms: ApiRooms, now: Callable[[], datetime] = lambda: datetime.n
     """Every route of the API. They only read."""
     api = Api(rooms, now)
     return [
-        Route("/api/v1/schools", api.schools),
-        Route("/api/v1/schools/{school_id}", api.school),
-        Route("/api/v1/schools/{school_id}/verdicts", api.verdicts),
-        Route("/api/v1/schools/{school_id}/series", api.series),
-        Route("/api/v1/schools/{school_id}/outages", api.outages),
-        Route("/api/v1/schools/{school_id}/availability", api.availability),
-        Route("/api/v1/agents", api.agents),
+        permitted(Permission.READ_LISTS, Route("/api/v1/schools", api.schools)),
+        permitted(Permission.READ_SCHOOL, Route("/api/v1/schools/{school_id}", api.school)),
+        permitted(Permission.READ_SCHOOL, Route("/api/v1/schools/{school_id}/verdicts", api.verdicts)),
+        permitted(Permission.READ_SCHOOL, Route("/api/v1/schools/{school_id}/series", api.series)),
+        permitted(Permission.READ_SCHOOL, Route("/api/v1/schools/{school_id}/outages", api.outages)),
+        permitted(
+            Permission.READ_SCHOOL, Route("/api/v1/schools/{school_id}/availability", api.availability)
+        ),
+        permitted(Permission.READ_LISTS, Route("/api/v1/agents", api.agents)),
     ]
 
 
@@ -68,9 +70,9 @@ class Api:
         self._now = now
 
     @answering
-    async def schools(self, _request: Request) -> object:
-        """Every school in short."""
-        found = await run_in_threadpool(self._rooms.registry.schools)
+    async def schools(self, request: Request) -> object:
+        """Every school that the caller may see, in short."""
+        found = request.state.who.narrow(await run_in_threadpool(self._rooms.registry.schools))
         plans = list(self._rooms.verdicts.plans)
         return {"schools": [_in_short(school) for school in found.values()], "plans": plans}
 
@@ -100,9 +102,9 @@ class Api:
         return await self._read(self._availability, request)
 
     @answering
-    async def agents(self, _request: Request) -> object:
-        """Every agent and when it was last heard."""
-        return {"agents": await run_in_threadpool(self._agents)}
+    async def agents(self, request: Request) -> object:
+        """Every agent of the caller's schools and when it was last heard."""
+        return {"agents": await run_in_threadpool(self._agents, request.state.who)}
 
     async def _read(self, read: Callable[[Request], T], request: Request) -> T:
         try:
@@ -191,8 +193,8 @@ class Api:
         except ValueError:
             raise bad_request(f"month: {month!r} is no month; allowed: YYYY-MM") from None
 
-    def _agents(self) -> list[dict[str, Any]]:
-        return [self._agent(agent) for agent in self._rooms.registry.agents()]
+    def _agents(self, who: Who) -> list[dict[str, Any]]:
+        return [self._agent(agent) for agent in self._rooms.registry.agents() if who.sees(agent.school_id)]
 
     def _agent(self, agent: Agent) -> dict[str, Any]:
         heard = self._rooms.liveness.of(agent.id)

@@ -77,7 +77,7 @@ class Pages:
 
     def _schools(self, request: Request) -> Response:
         language = language_wished(request)
-        schools = self._rooms.registry.schools().values()
+        schools = request.state.who.narrow(self._rooms.registry.schools()).values()
         judged = {school.id: self._rooms.verdicts.of_school(school.id) for school in schools}
         shown = [self._view(school, judged[school.id], language) for school in schools]
         everything = [one for verdicts in judged.values() for one in verdicts]

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from collector.access import Permission, Who, permitted
 from collector.store.interface import Latest, StoreUnavailable
 from collector.web import readiness
 from collector.web.api import ApiRooms
@@ -29,29 +30,33 @@ def readiness_routes(rooms: ApiRooms, notice: str = "") -> list[BaseRoute]:
     async def for_people(request: Request) -> Response:
         return await run_in_threadpool(_page, rooms, request, notice)
 
-    async def for_programs(_request: Request) -> Response:
+    async def for_programs(request: Request) -> Response:
         try:
-            return JSONResponse(await run_in_threadpool(_json, rooms))
+            return JSONResponse(await run_in_threadpool(_json, rooms, request.state.who))
         except StoreUnavailable as error:
             return JSONResponse({"reason": str(error)}, 503)
 
     return [
-        Route("/ipv6", for_people, middleware=[Middleware(SecurityHeaders)]),
-        Route("/api/v1/ipv6", for_programs),
+        permitted(
+            Permission.READ_LISTS, Route("/ipv6", for_people, middleware=[Middleware(SecurityHeaders)])
+        ),
+        permitted(Permission.READ_LISTS, Route("/api/v1/ipv6", for_programs)),
     ]
 
 
-def _found(rooms: ApiRooms) -> dict[str, dict[int, Finding]]:
-    """The findings of every registered school, also of those that have told nothing."""
+def _found(rooms: ApiRooms, who: Who) -> dict[str, dict[int, Finding]]:
+    """The findings of every school that the reader may see, also of those that have told nothing."""
     told: dict[str, list[Latest]] = defaultdict(list)
     for point in rooms.store.latest(measurement=MEASUREMENT):
         told[point.school_id].append(point)
     now = datetime.now(UTC)
-    return {school: readiness.findings_of(told[school], now) for school in rooms.registry.schools()}
+    return {
+        school: readiness.findings_of(told[school], now) for school in who.narrow(rooms.registry.schools())
+    }
 
 
-def _json(rooms: ApiRooms) -> dict[str, Any]:
-    found = _found(rooms)
+def _json(rooms: ApiRooms, who: Who) -> dict[str, Any]:
+    found = _found(rooms, who)
     rows = readiness.check_rows(list(found.values()), "en")
     return {
         "schools": {school: readiness.school_json(findings) for school, findings in found.items()},
@@ -65,7 +70,7 @@ def _json(rooms: ApiRooms) -> dict[str, Any]:
 
 def _page(rooms: ApiRooms, request: Request, notice: str) -> Response:
     language = language_wished(request)
-    found, schools = _found(rooms), rooms.registry.schools()
+    found, schools = _found(rooms, request.state.who), rooms.registry.schools()
     rows = [readiness.school_row(each, schools[each].name, found[each], language) for each in found]
     return page(
         request,

@@ -57,10 +57,14 @@ def language_wished(request: Request) -> Language:
 
 
 def page(request: Request, template: str, status_code: int = 200, **context: object) -> HTMLResponse:
-    """A template as an answer, in the reader's language. Everything in ``context`` is escaped."""
+    """A template as an answer, in the reader's language. Everything in ``context`` is escaped.
+
+    Templates know who reads as ``who``, None on pages that everybody may read.
+    """
     language = language_wished(request)
+    who = getattr(request.state, "who", None)
     text = environment(language).get_template(template).render(
-        html_language=html_language(language), languages=LANGUAGES, **context
+        html_language=html_language(language), languages=LANGUAGES, who=who, **context
     )  # fmt: skip
     answer = HTMLResponse(
         text, status_code, headers={"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}

@@ -90,6 +90,7 @@ class Running:
 def settings_in(folder: Path, **changes: Any) -> CollectorSettings:
     """Settings with quick defaults for tests, changed by block: ``ingest={"max_series_per_agent": 5}``."""
     value: dict[str, Any] = {"data_directory": str(folder), "listen": {"port": 0}}
+    value["access"] = {"anonymous": "county_admin"}  # tests of what is shown need no login
     for key, block in changes.items():
         value[key] = {**value.get(key, {}), **block}
     value.setdefault("store", {}).setdefault("fold_every", 0.1)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.message import Message
 from typing import Any
 
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.routing import BaseRoute
 
+from collector.access import Role, Who
+from collector.access.routes import guarded
+from collector.access.who import Via, somebody
+from collector.ingest.intake import AgentIdentity
 from collector.server import listen
 from collector.settings import Listen
 from tests.collector.running import wait_until
@@ -55,11 +60,32 @@ class Client:
             return Answered(answer.status, answer.headers, answer.read())
 
 
+class LetsIn:
+    """A doorkeeper who takes everybody for one person."""
+
+    def __init__(self, who: Who) -> None:
+        self._who = who
+
+    async def who(self, request: Request) -> Who:
+        return self._who
+
+    def agent(self, request: Request, *, in_query: bool) -> AgentIdentity:
+        raise NotImplementedError
+
+    def knows_school(self, school_id: str) -> bool:
+        return True
+
+
+COUNTY = somebody("tests", Role.COUNTY_ADMIN, Via.SESSION)
+
+
 @contextlib.contextmanager
-def serving(routes: list[BaseRoute]) -> Iterator[Client]:
-    """Serve the routes until the block ends."""
+def serving(routes: Sequence[BaseRoute], who: Who = COUNTY) -> Iterator[Client]:
+    """Serve the routes to ``who`` until the block ends."""
     with listen(Listen(port=0)) as server_socket:
-        config = uvicorn.Config(Starlette(routes=routes), log_level="warning", lifespan="off")
+        config = uvicorn.Config(
+            Starlette(routes=guarded(routes, LetsIn(who))), log_level="warning", lifespan="off"
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [server_socket]})
         thread.start()

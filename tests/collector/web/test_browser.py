@@ -13,10 +13,12 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from collector.access import Permission, permitted
+from collector.access.routes import guarded
 from collector.web import routes
 from tests.collector.web.browser import dumped, pictured
 from tests.collector.web.rooms import SCRIPT, heartbeat, interface_points, open_pages
-from tests.collector.web.serving import Client, serving
+from tests.collector.web.serving import COUNTY, Client, LetsIn, serving
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -79,7 +81,10 @@ def test_chart_and_cards_stay_fresh_without_a_reload(tmp_path: Path) -> None:
                 rooms.take(latest[-1:])
             await self._app(scope, receive, send)
 
-    counted: list[BaseRoute] = [Mount("/", routes=routes(rooms), middleware=[Middleware(Counting)])]
+    inside = guarded(routes(rooms), LetsIn(COUNTY))
+    counted: list[BaseRoute] = [
+        permitted(Permission.PUBLIC, Mount("/", routes=inside, middleware=[Middleware(Counting)]))
+    ]
     with serving(counted) as client:
         page = dumped(
             f"http://127.0.0.1:{client.port}/schools/sample?lang=en",
