@@ -63,7 +63,8 @@ def table(outcomes: list[Outcome]) -> Table:
     """For each kind of verdict: how many right, wrong, unknown; and the time to the verdict."""
     shown = Table(title="what was said, against what is so")
     for column in ("subject", "expected", "right", "wrong", "unknown", "early", "median s", "worst s"):
-        shown.add_column(column, justify="left" if column in ("subject", "expected") else "right")
+        words = column in ("subject", "expected")
+        shown.add_column(column, justify="left" if words else "right", overflow="fold")
     groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         groups[outcome.expectation.subject, outcome.expectation.word].append(outcome)
