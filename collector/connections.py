@@ -17,6 +17,9 @@ from collector.settings import Listen
 
 log = logging.getLogger(__name__)
 
+SOCKET = "xiaotong.socket"
+"""The extension of a request's scope that holds its socket, for who asks the kernel of the connection."""
+
 _REFUSAL_BODY = b'{"code":"unavailable","message":"too many open connections"}'
 _REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: application/json\r\n"
@@ -81,6 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is None:
             self._expect_more()
         super().on_message_begin()
+        self.scope["extensions"] = {SOCKET: self.transport.get_extra_info("socket")}
 
     def on_headers_complete(self) -> None:
         self._came()

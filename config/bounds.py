@@ -30,6 +30,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verify_school_days: int = 20
     plateau_school_days: int = 20
     observed_school_days: int = 1
+    terminal_school_days: int = 20
     port_state: Seconds = Seconds(3600)
     same_age: Seconds = Seconds(60)
     tries_apart: Seconds = Seconds(600)
@@ -48,6 +49,7 @@ _SCHOOL_DAYS = {
     EvidenceKind.VERIFY_FAILED: "verify_school_days",
     EvidenceKind.PLATEAU: "plateau_school_days",
     EvidenceKind.OBSERVED: "observed_school_days",
+    EvidenceKind.TERMINAL_TEST: "terminal_school_days",
 }
 
 DEFAULT_RULES = Rules()

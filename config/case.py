@@ -46,6 +46,7 @@ class Case:
         self._same_age = timedelta(seconds=rules.same_age)
         self._judging: dict[tuple[str, str], list[Dated]] = defaultdict(list)
         self._observed: list[Evidence] = []
+        self._terminals: list[Evidence] = []
         self._spans: dict[tuple[str, Flow | None], Span] = {}
         self._left_over: dict[tuple[str, Flow], LeftOver] = {}
         self.shown = tuple(self._sorted(evidence).values())
@@ -61,7 +62,9 @@ class Case:
                 shown[id(each),] = each
                 continue
             fresh = is_fresh(each, self.now, self.day, self.calendar, self.rules)
-            if not each.judges:
+            if each.about == "terminal":
+                self._terminals += [each] if fresh else []
+            elif not each.judges:
                 key = (each.kind, each.subject, each.direction, each.note)
                 if fresh and (key not in shown or each.at > shown[key].at):
                     shown[key] = each
@@ -130,6 +133,11 @@ class Case:
             for each in self._observed
             if isinstance(each.observed, shape) and subject in (None, each.subject)
         ]
+        return sorted(found, key=lambda each: each.at, reverse=True)
+
+    def terminals(self, flow: Flow) -> list[Evidence]:
+        """Browsers' tests that are young enough, the newest first."""
+        found = [each for each in self._terminals if each.direction == flow]
         return sorted(found, key=lambda each: each.at, reverse=True)
 
     def left_over(self, line: Line, flow: Flow) -> LeftOver:

@@ -40,6 +40,7 @@ class EvidenceKind(enum.Enum):
     PLATEAU = "plateau"
     DECLARED = "declared"
     OBSERVED = "observed"
+    TERMINAL_TEST = "terminal_test"
 
 
 class Uplink(msgspec.Struct, frozen=True, tag="uplink"):
@@ -99,7 +100,7 @@ class Evidence(msgspec.Struct, frozen=True):
     upper_bits_per_second: int | None = None
     judges: bool = True
     note: str = ""
-    about: Literal["line", "trunk_port", "access_port", "campus"] = "line"
+    about: Literal["line", "trunk_port", "access_port", "campus", "terminal"] = "line"
     observed: Observed | None = None
 
 
@@ -107,16 +108,20 @@ def evidence_of(point: Point, school: School) -> list[Evidence]:
     """What one measured point says about the school's lines and ports; nothing for most measurements."""
     match point.measurement:
         case "interface":
-            return list(_of_interface(point, school))
+            found = _of_interface(point, school)
         case "capacity":
-            return list(_of_capacity(point, school))
+            found = _of_capacity(point, school)
         case "ipv6":
-            return list(_of_ipv6(point, school))
+            found = _of_ipv6(point, school)
         case "access_points":
-            return list(_of_controller(point, school))
+            found = _of_controller(point, school)
+        case "terminal_test":
+            found = _of_terminal(point)
         case readiness.SUMMARY:
-            return [_of_readiness(point)]
-    return []
+            found = iter([_of_readiness(point)])
+        case _:
+            return []
+    return list(found)
 
 
 def moment_of(point: Point) -> datetime:
@@ -293,6 +298,26 @@ def _of_readiness(point: Point) -> Evidence:
     )
     subject = f"ipv6 {point.tags.get('place', '')}/{point.tags.get('source', '')}"
     return Evidence(EvidenceKind.OBSERVED, subject, moment_of(point), about="campus", observed=seen)
+
+
+def _of_terminal(point: Point) -> Iterator[Evidence]:
+    """What one browser got is a lower bound of what its terminal can get, and of no other terminal; its own
+    limit may be the device, the browser or the wireless. So it is shown, and never judges.
+    """
+    directions: tuple[Direction, ...] = ("down", "up")
+    for direction in directions:
+        rate = _integer(point, f"{direction}_ip_bits_per_second")
+        if rate is not None:
+            yield Evidence(
+                EvidenceKind.TERMINAL_TEST,
+                "terminal",  # one series a school: its book keeps the newest tests, however many terminals
+                moment_of(point),
+                direction,
+                lower_bits_per_second=rate,
+                judges=False,
+                note=" ".join(filter(None, (_text(point, "place"), _text(point, "address")))),
+                about="terminal",
+            )
 
 
 def _line(school: School, line_id: str) -> Line | None:

@@ -85,6 +85,7 @@ EVIDENCE_KINDS = {
     EvidenceKind.PLATEAU: message("plateau in the traffic"),
     EvidenceKind.DECLARED: message("declared"),
     EvidenceKind.OBSERVED: message("observed"),
+    EvidenceKind.TERMINAL_TEST: message("test from a browser"),
 }
 
 DIRECTIONS = {"down": message("down"), "up": message("up"), "both": message("both directions")}

@@ -66,7 +66,13 @@ def campus_backbone(target: Target, case: Case) -> Finding:
 
 
 def terminal_speed(target: Target, case: Case) -> Finding:
-    """Every access port in use; a switch of which no port was seen leaves it open."""
+    """Every access port in use; a switch of which no port was seen leaves it open. What browsers got is
+    shown beside: a sample of terminals is not every terminal, and a slow one may be slow by itself.
+    """
+    return _with_terminals(_terminal_ports(target, case), target, case)
+
+
+def _terminal_ports(target: Target, case: Case) -> Finding:
     switches = [
         device.id for device in case.school.devices if device.kind == "switch" and device.serves_terminals
     ]
@@ -77,6 +83,19 @@ def terminal_speed(target: Target, case: Case) -> Finding:
     heard = {subject.partition("/")[0] for subject in seen}
     unheard = [NOTHING_KNOWN for switch in switches if switch not in heard]
     return _of_ports(target, case, [*seen.values(), *unheard])
+
+
+def _with_terminals(finding: Finding, target: Target, case: Case) -> Finding:
+    tests = case.terminals(target.direction)
+    if not tests:
+        return finding
+    threshold = threshold_of(target.rate or 0, case)
+    reached = sum((each.lower_bits_per_second or 0) >= threshold for each in tests)
+    why = Reason("terminals_tested", {"tests": len(tests), "reached": reached, "threshold": threshold})
+    beside = (*finding.beside, *tests)
+    return Finding(
+        finding.answer, (*finding.reasons, why), finding.evidence, beside, finding.settles, finding.needed
+    )
 
 
 def _of_ports(target: Target, case: Case, spans: Sequence[Span]) -> Finding:

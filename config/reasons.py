@@ -26,6 +26,9 @@ REASONS: dict[str, str] = {
     "no_trunk_port_declared": message("No trunk port of the campus backbone is declared."),
     "no_switch_declared": message("No switch that serves terminals is declared."),
     "ports_unseen": message("{ports} ports were not seen."),
+    "terminals_tested": message(
+        "{reached} of {tests} browsers' tests reached {threshold}; they show their own terminal only."
+    ),
     "two_networks": message("{first} and {second} are up at once, by different next hops."),
     "same_next_hop": message("Both lines leave by the same next hop, {next_hop}."),
     "not_fibre": message("Line {line} is not on fibre."),

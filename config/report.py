@@ -24,7 +24,7 @@ class EvidenceReport(msgspec.Struct, frozen=True):
     subject: str
     direction: Direction
     judges: bool
-    about: Literal["line", "trunk_port", "access_port", "campus"] = "line"
+    about: Literal["line", "trunk_port", "access_port", "campus", "terminal"] = "line"
     observed: Observed | None = None
 
 

@@ -18,8 +18,11 @@ Level = Literal[
 Place = Literal["teaching", "office", "indoors", "outdoors"]
 FactName = Literal["network_standard_a", "real_name_login", "security_equipment", "pilot_5g"]
 
+NameWithin: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[^\s,;=/\\\"'<>]{1,40}\Z")]
+"""Of a line or campus within its school: it becomes a tag of points and part of addresses."""
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
 Longitude: TypeAlias = Annotated[float, msgspec.Meta(ge=-180, le=180)]
+Network: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Fa-f:.]{2,43}/[0-9]{1,3}\Z")]
 Latitude: TypeAlias = Annotated[float, msgspec.Meta(ge=-90, le=90)]
 
 
@@ -46,8 +49,8 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     before ``contracted_down`` and ``contracted_up``, which hold when no dated contract does.
     """
 
-    id: str
-    """Its name among the lines of the school."""
+    id: NameWithin
+    """Its name among the lines of the school: no spaces, commas, quotes, slashes or equals signs."""
     carrier: str = ""
     """Who runs it (电信, 移动, 联通, 广电, 教育网 …)."""
     kind: Literal["internet", "education"] = "internet"
@@ -70,8 +73,8 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Campus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A campus 校区 or teaching point 教学点 of a school."""
 
-    id: str
-    """Its name among the campuses of the school."""
+    id: NameWithin
+    """Its name among the campuses of the school, written like a line's."""
     name: str = ""
     """What people call it."""
     township: str = ""
@@ -184,6 +187,9 @@ class School(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latitude: Latitude | None = None
     """Degrees north."""
     egress: Literal["lines", "shared_exit"] = "lines"
+    networks: tuple[Network, ...] = ()
+    """Networks («10.3.8.0/22») that its terminals come from, as the collector sees them: by them a browser's
+    test knows its school."""
     power_cut: tuple[Hours, ...] = ()
     devices: tuple[Device, ...] = ()
     """Switches and controllers that are polled."""

@@ -25,13 +25,14 @@ class Reason(msgspec.Struct, frozen=True):
     Codes of answers, with their values: ``reaches`` and ``falls_short`` (lower or upper, threshold),
     ``between`` (lower, upper, threshold; what is not known is left out), ``no_evidence``, ``contradiction``
     (lower, upper), ``no_line_declared``, ``one_line_declared``, ``classes_unknown``,
-    ``no_trunk_port_declared``, ``no_switch_declared``, ``ports_unseen`` (ports), ``two_networks`` (first,
-    second), ``same_next_hop`` (next_hop), ``not_fibre`` (line), ``uplinks_unseen``, ``access_points``
-    (online, installed), ``no_controller_seen``, ``no_wired_port_seen``, ``wired_ports`` (ports),
-    ``no_survey``, ``survey_lacks`` (places), ``ipv6_level`` (at_least, at_most, asked), ``only_declared``,
-    ``not_declared``. Findings: ``tolerance`` (needed, percent, threshold), ``classes`` (classes, rate),
-    ``contract_below_target`` (contracted, needed), ``verify_failed_once``, ``expired`` (items),
-    ``shared_exit``, ``uplink_down`` (line), ``fibre_declared`` (line), ``survey`` (declared_by, declared_on).
+    ``no_trunk_port_declared``, ``no_switch_declared``, ``ports_unseen`` (ports),
+    ``terminals_tested`` (tests, reached, threshold), ``two_networks`` (first, second), ``same_next_hop``
+    (next_hop), ``not_fibre`` (line), ``uplinks_unseen``, ``access_points`` (online, installed),
+    ``no_controller_seen``, ``no_wired_port_seen``, ``wired_ports`` (ports), ``no_survey``, ``survey_lacks``
+    (places), ``ipv6_level`` (at_least, at_most, asked), ``only_declared``, ``not_declared``. Findings:
+    ``tolerance`` (needed, percent, threshold), ``classes`` (classes, rate), ``contract_below_target``
+    (contracted, needed), ``verify_failed_once``, ``expired`` (items), ``shared_exit``, ``uplink_down``
+    (line), ``fibre_declared`` (line), ``survey`` (declared_by, declared_on).
     """
 
     code: str

@@ -22,7 +22,7 @@ _PEAKS = frozenset({EvidenceKind.PASSIVE_PEAK, EvidenceKind.PLATEAU})
 _TESTS = frozenset(
     {
         EvidenceKind.SEARCH, EvidenceKind.SEARCH_LIMITED,
-        EvidenceKind.VERIFY_PASSED, EvidenceKind.VERIFY_FAILED,
+        EvidenceKind.VERIFY_PASSED, EvidenceKind.VERIFY_FAILED, EvidenceKind.TERMINAL_TEST,
     }
 )  # fmt: skip
 _STALE_AFTER = timedelta(minutes=15)
@@ -195,7 +195,7 @@ def _needless(series: Series, places: dict[str, Evidence]) -> list[str]:
     if series.kind in _PEAKS:
         return _beaten(places)
     if series.kind in _TESTS:
-        kept = TESTS_KEPT if series.judges else SHOWN_KEPT
+        kept = TESTS_KEPT if series.judges or series.about == "terminal" else SHOWN_KEPT
         return sorted(places, key=lambda slot: places[slot].at)[:-kept]
     return []
 

@@ -18,6 +18,7 @@ from tests.config.situations import (
     G,
     M,
     access_points,
+    before,
     failed,
     ipv6,
     passed,
@@ -341,3 +342,38 @@ def test_only_what_the_plan_asks_of_a_school_is_judged() -> None:
     assert "egress_rural_2017" not in asked("shandan", school())
     assert asked("dongsheng", school(level="kindergarten")) == {"real_name_login"}
     assert "pilot_5g" not in asked("xingqing", school())
+
+
+def test_what_browsers_got_is_shown_and_never_judges() -> None:
+    """A sample of terminals is not every terminal, and a slow one may be slow by itself."""
+    plan, target = target_of("beilun", "terminal_speed")
+    for rate, reached in ((500 * M, 1), (20 * M, 0)):
+        tests = [
+            Evidence(
+                EvidenceKind.TERMINAL_TEST,
+                "terminal",
+                before(1),
+                "down",
+                rate,
+                judges=False,
+                about="terminal",
+            )
+        ]
+        alone = judge(target, school(), tests, NOW, CALENDAR, plan=plan)
+        assert alone.answer is UNKNOWN
+        with_ports = judge(target, school(), [*tests, terminal(100 * M)], NOW, CALENDAR, plan=plan)
+        assert with_ports.answer is MET
+        for verdict in (alone, with_ports):
+            assert verdict.beside == (*tests,)
+            told = next(reason for reason in verdict.reasons if reason.code == "terminals_tested")
+            assert told.values == {"tests": 1, "reached": reached, "threshold": 95 * M}
+
+
+def test_what_a_terminal_got_says_nothing_of_the_line() -> None:
+    plan, target = target_of("shandan", "egress_urban_2017")
+    test = Evidence(
+        EvidenceKind.TERMINAL_TEST, "terminal", before(1), "down", 900 * M, judges=False, about="terminal"
+    )
+    verdict = judge(target, school(), [test], NOW, CALENDAR, plan=plan)
+    assert verdict.answer is UNKNOWN
+    assert test not in verdict.beside
