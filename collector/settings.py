@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from collector.access.settings import AccessSettings
+from collector.messages.settings import MessageSettings
+from collector.messages.settings import contradictions as contradictions_of_messages
 from collector.responder.settings import ResponderSettings
 from collector.uptime.settings import UptimeSettings
 from config.settings import SettingsError, load
@@ -151,6 +153,9 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """The bucket of other measurements, for tokens that may write them."""
     heartbeat: Seconds = Seconds(5)
     """How often agents are asked to say that they live."""
+    public_url: str = ""
+    """Where people reach the pages, like https://xiaotong.county.example: what messages link to. Empty, they
+    have no link."""
     notice: str = ""
     """A sentence at the top of every page, «maintenance tonight from 22:00»."""
     listen: Listen = Listen()
@@ -161,6 +166,7 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     registry: RegistrySettings = RegistrySettings()
     verdicts: VerdictSettings = VerdictSettings()
     uptime: UptimeSettings = UptimeSettings()
+    messages: MessageSettings = MessageSettings()
     responder: ResponderSettings | None = None
     """The far end of capacity tests; absent, this collector has none and issues no tickets."""
 
@@ -218,14 +224,22 @@ def _contradictions(settings: CollectorSettings) -> list[str]:
             store.influxdb is not None and not _is_url(store.influxdb),
             "key store.influxdb.url: http:// or https:// with a host, and no user, is allowed",
         ),
+        (
+            settings.public_url != "" and not _is_address(settings.public_url),
+            "key public_url: http:// or https:// with a host, and no user, is allowed",
+        ),
         (store.day_offset >= DAY_SECONDS, "key store.day_offset: less than 24h is allowed"),
     ]
-    return [text for wrong, text in checks if wrong]
+    return [text for wrong, text in checks if wrong] + contradictions_of_messages(settings.messages)
 
 
 def _is_url(influxdb: InfluxSettings) -> bool:
+    return _is_address(influxdb.url)
+
+
+def _is_address(text: str) -> bool:
     try:
-        url = urlsplit(influxdb.url)
+        url = urlsplit(text)
         return url.scheme in {"http", "https"} and bool(url.hostname) and not url.username and url.port != 0
     except ValueError:
         return False
