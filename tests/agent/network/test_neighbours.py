@@ -11,6 +11,7 @@ import pytest
 from agent.network.neighbours import FAILED, REACHABLE, STALE, Neighbour, parse_neighbours, read_neighbours
 
 HOP = ipaddress.IPv6Address("fe80::1")
+MAC = "02:00:00:00:00:01"
 
 
 def attribute(kind: int, data: bytes) -> bytes:
@@ -30,8 +31,8 @@ DONE = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)
 def test_a_whole_answer() -> None:
     data = message(REACHABLE) + message(STALE, index=4) + message(REACHABLE, family=socket.AF_INET) + DONE
     assert parse_neighbours(data, 100) == [
-        Neighbour(3, HOP, REACHABLE, 12.0),
-        Neighbour(4, HOP, STALE, 12.0),
+        Neighbour(3, HOP, REACHABLE, 12.0, MAC),
+        Neighbour(4, HOP, STALE, 12.0, MAC),
     ]
 
 
