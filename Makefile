@@ -31,8 +31,13 @@ cover: $(VENV)/.installed-dev
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90 --skip-covered --sort=cover
 
+# Without SCENARIO: all of them, then outages with their causes, then each IPv6 check broken and repaired.
 lab: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.lab run $(if $(KEEP),--keep) $(SCENARIO)
+ifeq ($(SCENARIO),)
+	@$(BIN)/python -m tests.lab.uptime
+	@$(BIN)/python -m tests.agent.ipv6
+endif
 
 demo: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.lab demo --port $(PORT)
