@@ -42,6 +42,18 @@ FINDINGS: dict[str, str] = {
     "lan_without_prefix": message(
         "{interface} has no global prefix: the carrier delegates none, or the gateway does not use it."
     ),
+    "no_delegation": message(
+        "{interface} has no global prefix: the carrier's DHCPv6 server on {wan} delegates none; "
+        "RFC 8415 18.3.9."
+    ),
+    "no_delegating_server": message(
+        "{interface} has no global prefix, and no DHCPv6 server answers on {wan}: ask the carrier for a "
+        "delegated prefix or a static one."
+    ),
+    "delegation_unused": message(
+        "{interface} has no global prefix, although the carrier delegates {prefix} on {wan}: "
+        "the gateway does not use it; RFC 7084 WPD-1, L-2."
+    ),
     "lan_only_ula": message("{interface} has only unique local addresses ({addresses}): nobody gets out."),
     "prefix_too_long": message(
         "{prefix} on {interface} is longer than a /64: autoconfiguration needs 64 bits."
@@ -127,10 +139,16 @@ FINDINGS: dict[str, str] = {
     "lossier": message("IPv6 loses more: {ipv6_loss} % against {ipv4_loss} % over IPv4 (at most 1 point)."),
     "none_rogue": message("None in the {hours} h listened."),
     "listening": message("None in the {hours} h listened so far; {needed} h are asked for."),
+    "rogue_at": message(
+        "{mac} ({router}) on {interface}, behind {port}, advertises {prefix}: no expected router."
+    ),
     "rogue": message("{mac} ({router}) on {interface} advertises {prefix}: no expected router."),
     "not_listening": message("Nobody listens: the probe router_advertisements is not set."),
     "no_platforms": message("No site or platform is set; name them in platforms."),
     "platforms": message("{sites} sites answer over IPv6 as over IPv4, {links} % of {tried} links."),
+    "platforms_expiring": message(
+        "{sites} sites answer over IPv6 as over IPv4; the certificate of {site} ends in {days} days."
+    ),
     "site_no_aaaa": message("{site} has no AAAA record."),
     "site_refuses": message("{site} has AAAA {address}, but does not answer over IPv6: {why}."),
     "site_status": message("{site} answers {status} over IPv6 and {other} over IPv4."),
@@ -138,7 +156,14 @@ FINDINGS: dict[str, str] = {
     "site_name_servers": message("No name server of {site} has an IPv6 address."),
     "site_links": message("Of {tried} links of {site} only {links} % answer over IPv6."),
     "site_unknown": message("{site}: {why}."),
-    "use": message("{percent} % of what comes in is IPv6; at least {floor} % is asked for."),
+    "use": message(
+        "{percent} % of what comes in is IPv6, {ipv6_hosts} of {hosts} active hosts speak it; "
+        "at least {floor} % is asked for."
+    ),
+    "few_hosts": message(
+        "Only {ipv6_hosts} of {hosts} active hosts speak IPv6; at least {floor} % is asked for."
+    ),
+    "no_hosts_seen": message("{percent} % of what comes in is IPv6; no active host is seen on the LANs."),
     "little_use": message("Only {percent} % of what comes in is IPv6; at least {floor} % is asked for."),
     "no_floor": message("No floor is set; name one in use_floor_percent."),
     "no_traffic_seen": message("Too little traffic was seen so far."),

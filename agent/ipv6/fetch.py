@@ -37,10 +37,14 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Between two pages of one site."""
     total: Seconds = Seconds(25)
     """All sites together; those that were not reached by then are unknown."""
+    certificate_days: float = 14.0
+    """A certificate that ends within so many days is told of."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.redirects <= 10 and 0 <= self.links <= 100):
             raise ValueError("redirects is from 0 to 10, links from 0 to 100")
+        if not 0 <= self.certificate_days <= 366:
+            raise ValueError("certificate_days is from 0 to 366")
         if not (0.1 <= self.timeout <= 60 and 1 <= self.total <= 600 and 1024 <= self.max_bytes <= 2**24):
             raise ValueError(
                 "timeout is from 100ms to 60s, total from 1s to 10min, max_bytes from 1KiB to 16MiB"

@@ -50,3 +50,8 @@ def ask_dhcp(interface: str, seconds: float) -> DhcpAnswer:
     """The DNS servers that DHCPv6 gives on a LAN."""
     reply = ask(Question("information", interface, seconds))
     return DhcpAnswer(servers=reply.found, why_not=reply.error)
+
+
+def ask_delegation(interface: str, seconds: float) -> Reply:
+    """The prefixes that a carrier's DHCPv6 server offers on a line; none is taken."""
+    return ask(Question("delegation", interface, seconds))

@@ -24,6 +24,14 @@ class DhcpAnswer(msgspec.Struct, frozen=True):
     why_not: str = ""
 
 
+class Offer(msgspec.Struct, frozen=True):
+    """What the carrier's DHCPv6 servers on one line offer: prefixes, and how many answers there were."""
+
+    wan: str
+    prefixes: tuple[str, ...]
+    answers: int
+
+
 class Lan(msgspec.Struct, frozen=True):
     """One LAN interface: its addresses, and what was heard within ``asked_seconds`` of asking.
 
@@ -65,6 +73,21 @@ def prefix(lan: Lan) -> Finding:
     if not current:
         return failed(3, "prefix_deprecated", interface=where, prefix=str(usable[0].prefix))
     return passed(3, "prefixes", prefixes=", ".join(sorted({str(each.prefix) for each in current})))
+
+
+def undelegated(finding: Finding, offers: Sequence[Offer]) -> Finding:
+    """Check 3, why a LAN has no prefix, from what the carrier offers; as it was where nobody was asked."""
+    where = finding.values["interface"]
+    if not offers:
+        return finding
+    for offer in offers:
+        if offer.prefixes:
+            listed = ", ".join(offer.prefixes)
+            return failed(3, "delegation_unused", interface=where, wan=offer.wan, prefix=listed)
+    answering = [offer.wan for offer in offers if offer.answers]
+    code = "no_delegation" if answering else "no_delegating_server"
+    asked = answering or [offer.wan for offer in offers]
+    return failed(3, code, interface=where, wan=", ".join(asked))
 
 
 def advertisement(lan: Lan) -> Finding:

@@ -4,6 +4,7 @@ few pages, a pause between them.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -51,6 +52,12 @@ class SiteReport(msgspec.Struct, frozen=True):
     links_answered: int = 0
 
     @property
+    def certificate_until(self) -> float | None:
+        """The Unix time when the first certificate of the site ends; None without TLS."""
+        pages = [page for page in (self.ipv4, self.ipv6) if page is not None]
+        return min((page.certificate_until for page in pages if page.certificate_until), default=None)
+
+    @property
     def degradation(self) -> float | None:
         """性能劣化比: how much longer the first byte takes over IPv6, (v6 - v4) / v4."""
         if self.ipv4 is None or self.ipv6 is None:
@@ -73,8 +80,8 @@ def look_at(platforms: Sequence[Platform], bounds: Bounds, resolvers: Sequence[s
     return reports
 
 
-def sum_up(reports: Sequence[SiteReport]) -> Finding:
-    """The worst of all sites: one that fails names itself."""
+def sum_up(reports: Sequence[SiteReport], certificate_days: float = 0.0) -> Finding:
+    """The worst of all sites: one that fails names itself, and so does a certificate that ends soon."""
     if not reports:
         return unknown(14, "no_platforms")
     for result in (Result.FAIL, Result.UNKNOWN):
@@ -83,7 +90,19 @@ def sum_up(reports: Sequence[SiteReport]) -> Finding:
                 return report.finding
     tried, answered = (sum(getattr(r, name) for r in reports) for name in ("links_tried", "links_answered"))
     percent = round(100 * answered / tried) if tried else 100
-    return passed(14, "platforms", sites=len(reports), links=percent, tried=tried)
+    return _expiring(reports, certificate_days) or passed(
+        14, "platforms", sites=len(reports), links=percent, tried=tried
+    )
+
+
+def _expiring(reports: Sequence[SiteReport], certificate_days: float) -> Finding | None:
+    """A pass that says which certificate ends first, where that is soon."""
+    known = [(report.certificate_until, report.site) for report in reports if report.certificate_until]
+    until, site = min(known, default=(math.inf, ""))
+    days = (until - time.time()) / 86400
+    if days >= certificate_days:
+        return None
+    return passed(14, "platforms_expiring", sites=len(reports), site=site, days=round(days, 1))
 
 
 class _Site:

@@ -1,4 +1,4 @@
-"""The kernel's neighbour table, asked by netlink without privilege (RFC 4861; linux/neighbour.h)."""
+"""The kernel's neighbour tables, asked by netlink without privilege (RFC 4861; linux/neighbour.h)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ NLM_F_REQUEST_DUMP = 0x301
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
 NDA_DST = 1
+NDA_LLADDR = 2
 NDA_CACHEINFO = 3
 
 REACHABLE = 0x02
@@ -28,18 +29,22 @@ PERMANENT = 0x80
 _MESSAGE = struct.Struct("=IHHII")
 _NEIGHBOUR = struct.Struct("=BxHiHBB")
 _ATTRIBUTE = struct.Struct("=HH")
+_ADDRESS_BYTES = {socket.AF_INET: 4, socket.AF_INET6: 16}
 _ANSWER_BYTES = 256 * 1024
 _MOST_ANSWERS = 64
 _TIMEOUT_SECONDS = 2.0
 
 
 class Neighbour(msgspec.Struct, frozen=True):
-    """One entry: how the kernel thinks of it, and how long ago it last confirmed it (None where not told)."""
+    """One entry: how the kernel thinks of it, how long ago it last confirmed it (None where not told), and
+    its MAC (empty where it has not answered).
+    """
 
     interface_index: int
-    address: ipaddress.IPv6Address
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
     state: int
     confirmed_seconds: float | None = None
+    mac: str = ""
 
     def answers(self, recent_seconds: float) -> bool | None:
         """True when it answered within ``recent_seconds``, False when it was asked and did not, else None."""
@@ -51,12 +56,12 @@ class Neighbour(msgspec.Struct, frozen=True):
         return True if known and (self.confirmed_seconds or 0.0) <= recent_seconds else None
 
 
-def read_neighbours() -> list[Neighbour]:
-    """IPv6 neighbours of the calling thread's network namespace. Raises OSError."""
+def read_neighbours(family: int = socket.AF_INET6) -> list[Neighbour]:
+    """Neighbours of the calling thread's network namespace, of IPv6 or (AF_INET) IPv4. Raises OSError."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as netlink:
         netlink.settimeout(_TIMEOUT_SECONDS)
         netlink.bind((0, 0))
-        body = _NEIGHBOUR.pack(socket.AF_INET6, 0, 0, 0, 0, 0)
+        body = _NEIGHBOUR.pack(family, 0, 0, 0, 0, 0)
         head = _MESSAGE.pack(_MESSAGE.size + len(body), RTM_GETNEIGH, NLM_F_REQUEST_DUMP, 1, 0)
         netlink.sendto(head + body, (0, 0))
         found: list[Neighbour] = []
@@ -69,7 +74,7 @@ def read_neighbours() -> list[Neighbour]:
 
 
 def parse_neighbours(data: bytes, ticks_a_second: int | None = None) -> list[Neighbour]:
-    """One netlink answer → its IPv6 neighbours; what is cut off or of another kind is passed over."""
+    """One netlink answer → its neighbours; what is cut off or of another kind is passed over."""
     ticks = ticks_a_second or os.sysconf("SC_CLK_TCK")
     return [
         neighbour
@@ -84,11 +89,12 @@ def _neighbour(body: bytes, ticks: int) -> Neighbour | None:
     family, _, index, state, _, _ = _NEIGHBOUR.unpack_from(body)
     attributes = dict(_attributes(body[_NEIGHBOUR.size :]))
     address = attributes.get(NDA_DST, b"")
-    if family != socket.AF_INET6 or len(address) != 16:
+    if len(address) != _ADDRESS_BYTES.get(family):
         return None
     cache = attributes.get(NDA_CACHEINFO, b"")
     confirmed = struct.unpack_from("=I", cache)[0] / ticks if len(cache) >= 4 else None
-    return Neighbour(index, ipaddress.IPv6Address(address), state, confirmed)
+    mac = attributes.get(NDA_LLADDR, b"").hex(":")
+    return Neighbour(index, ipaddress.ip_address(address), state, confirmed, mac)
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:

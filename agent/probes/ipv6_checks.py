@@ -51,7 +51,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_advertisement_interval: Seconds | None = None
     """MaxRtrAdvInterval of the LAN's router, for check 5; absent means what the router itself says."""
     use_floor_percent: float | None = None
-    """The least share of IPv6 in what comes in, for check 15; absent leaves the check unknown."""
+    """The least share of IPv6 in what comes in and among the active hosts, for check 15; absent leaves the
+    check unknown."""
     platforms: tuple[Platform, ...] = ()
     """The school's own site and the platforms it uses."""
     bounds: Bounds = Bounds()
@@ -105,10 +106,8 @@ def _of_site(report: SiteReport, time_ns: int) -> Point:
             fields[f"{family}_redirects"] = page.redirects
     if report.degradation is not None:
         fields["degradation"] = report.degradation
-    expiries = [page.certificate_until for page in (report.ipv4, report.ipv6) if page]
-    known = [until for until in expiries if until is not None]
-    if known:
-        fields["certificate_seconds"] = min(known) - time_ns / 1e9
+    if report.certificate_until is not None:
+        fields["certificate_seconds"] = report.certificate_until - time_ns / 1e9
     return Point("ipv6_site", {"site": report.site}, fields, time_ns)
 
 

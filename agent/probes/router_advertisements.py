@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import select
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,8 +21,11 @@ from agent.network.routes import default_routes
 from agent.probe import NoData, Probe, Run, Site
 from agent.probes.ipv6_checks import points_of
 from config.points import FieldValue, Point
-from config.readiness import Finding, failed, passed, unknown
+from config.readiness import Finding, Result, failed, passed, unknown
 from config.units import Seconds
+
+if TYPE_CHECKING:
+    from agent.ipv6.switch_port import PortFinder
 
 log = logging.getLogger(__name__)
 
@@ -50,25 +54,41 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """MAC or link-local addresses of the routers that may advertise, beside this host itself."""
     listen: Seconds = Seconds(86400)
     """Check 12 passes once nothing strange was heard for so long."""
+    switches: tuple[dict[str, Any], ...] = ()
+    """Switches to ask at which port a stranger's MAC was learnt; the keys are those of a device of the probe
+    ``snmp``."""
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.window <= 10:
             raise ValueError("window is from 100ms to 10s")
         if not 1 <= self.listen <= 30 * 86400:
             raise ValueError("listen is from 1s to 30d")
+        if len(self.switches) > 32:
+            raise ValueError("at most 32 switches")
 
 
 def build(settings: Settings, site: Site) -> Probe:
-    """The probe on this host."""
-    return RouterAdvertisements(settings, site)
+    """The probe on this host. Raises SettingsError for a switch that cannot be asked so."""
+    return RouterAdvertisements(settings, site, _port_finder(settings, site))
+
+
+def _port_finder(settings: Settings, site: Site) -> PortFinder | None:
+    """What asks the switches; SNMP is loaded only where some are named."""
+    if not settings.switches:
+        return None
+    from agent.ipv6.switch_port import PortFinder, devices_of, find_port  # noqa: PLC0415
+
+    switches = devices_of(settings.switches, "probes.router_advertisements.switches")
+    return PortFinder(lambda mac: find_port(mac, switches, site.settings_directory))
 
 
 class RouterAdvertisements:
     """Holds a socket for each LAN; tells of a router when it is new, when it changes, and each hour."""
 
-    def __init__(self, settings: Settings, site: Site) -> None:
+    def __init__(self, settings: Settings, site: Site, ports: PortFinder | None = None) -> None:
         self._settings = settings
         self._site = site
+        self._ports = ports
         self._captures: dict[str, Capture] = {}
         self._renewed_seconds: float | None = None
         self._since_seconds: float | None = None
@@ -159,15 +179,24 @@ class RouterAdvertisements:
     def _told_of(self, run: Run) -> Iterator[Point]:
         now, wall_ns = run.clock.monotonic_ns() / 1e9, run.clock.wall_ns()
         for news in self._listener.news(now):
-            yield _point(news, wall_ns)
+            yield _point(news, self._port(news.sender.mac), wall_ns)
             if not news.expected:
                 run.urgent = True
                 log.warning("router not expected interface=%s mac=%s", *news.sender)
         self._listener.forget_silent(now, float(self._settings.listen))
         finding = self._finding(now)
         if self._is_due(finding, now):
+            run.urgent = run.urgent or finding.result is Result.FAIL
             self._told, self._told_seconds = finding, now
             yield from points_of([finding], self._site.stands_on, SOURCE, wall_ns)
+
+    def _port(self, mac: str) -> str:
+        """The switch port of a stranger, empty as long as it is not known; asking goes on meanwhile."""
+        if self._ports is None or mac == OTHERS:
+            return ""
+        if any(sender.mac == mac for sender, _ in self._listener.rogue_since()):
+            self._ports.ask(mac)
+        return self._ports.of(mac)
 
     def _is_due(self, finding: Finding, now: float) -> bool:
         """At once when the answer changes, else every ten minutes: the hours listened grow all the time."""
@@ -178,11 +207,17 @@ class RouterAdvertisements:
 
     def _finding(self, now: float) -> Finding:
         for sender, said in self._listener.rogue_since():
-            prefixes = ", ".join(str(prefix.network) for prefix in said.prefixes) or "-"
-            return failed(
-                12, "rogue", mac=sender.mac, router=str(said.router), interface=sender.interface,
-                prefix=prefixes,
-            )  # fmt: skip
+            about = {
+                "mac": sender.mac,
+                "router": str(said.router),
+                "interface": sender.interface,
+                "prefix": ", ".join(str(prefix.network) for prefix in said.prefixes) or "-",
+            }
+            port = self._port(sender.mac)
+            return failed(12, "rogue_at", **about, port=port) if port else failed(12, "rogue", **about)
+        return self._silence(now)
+
+    def _silence(self, now: float) -> Finding:
         listened = now - (self._since_seconds or now)
         hours, needed = round(listened / 3600, 1), round(self._settings.listen / 3600, 1)
         if listened >= self._settings.listen:
@@ -190,13 +225,15 @@ class RouterAdvertisements:
         return unknown(12, "listening", hours=hours, needed=needed)
 
 
-def _point(news: News, time_ns: int) -> Point:
+def _point(news: News, port: str, time_ns: int) -> Point:
     fields: dict[str, FieldValue] = {
         "expected": news.expected,
         "heard": news.heard,
         "malformed": news.malformed,
     }
     said = news.advertisement
+    if port:
+        fields["switch_port"] = port
     if said is not None and news.sender.mac != OTHERS:
         fields["router"] = str(said.router)
         fields["prefix"] = ",".join(str(prefix.network) for prefix in said.prefixes)

@@ -19,6 +19,7 @@ from agent.ipv6.fetch import Bounds, NotAllowed, NotFetched, fetch
 from agent.ipv6.platforms import Platform, look_at, same, sum_up
 from agent.ipv6.reach import Tried
 from agent.network.addresses import DEPRECATED, Address
+from agent.network.neighbours import FAILED, REACHABLE, STALE, Neighbour
 from config.far_end import (
     Ask,
     Kind,
@@ -168,11 +169,56 @@ def test_check_11(six: Tried, four: Tried, code: str) -> None:
 
 def test_check_15() -> None:
     before, after = use.Reading(0, 0, 0), use.Reading(20_014_000, 1000, 15_000_000)
-    assert use.actual_use(before, after, 70).code == "use"
-    assert use.actual_use(before, after, 80).code == "little_use"
-    assert use.actual_use(after, before, 80).code == "no_traffic_seen"
-    assert use.actual_use(before, use.Reading(100, 1, 100), 80).code == "no_traffic_seen"
-    assert use.actual_use(before, after, None).code == "no_floor"
+    hosts, few = use.Hosts(10, 8), use.Hosts(10, 6)
+    assert use.actual_use(before, after, hosts, 70).code == "use"
+    assert use.actual_use(before, after, hosts, 80).code == "little_use"
+    assert use.actual_use(before, after, few, 70).code == "few_hosts"
+    assert use.actual_use(after, before, hosts, 80).code == "no_traffic_seen"
+    assert use.actual_use(before, use.Reading(100, 1, 100), hosts, 80).code == "no_traffic_seen"
+    assert use.actual_use(before, after, hosts, None).code == "no_floor"
+    for unseen in (None, use.Hosts(0, 0)):
+        assert use.actual_use(before, after, unseen, 70).result is Result.UNKNOWN
+
+
+def neighbour(index: int, text: str, state: int, mac: str, confirmed: float | None = 5.0) -> Neighbour:
+    return Neighbour(index, ipaddress.ip_address(text), state, confirmed, mac)
+
+
+def test_active_hosts_are_counted_by_mac_and_ipv6_only_beyond_the_link() -> None:
+    known = [
+        neighbour(3, "10.0.0.5", REACHABLE, "a"), neighbour(3, "2001:db8:1::5", STALE, "a"),
+        neighbour(3, "fe80::5", REACHABLE, "a"), neighbour(3, "2001:db8:1::6", STALE, "a"),
+        neighbour(3, "10.0.0.6", STALE, "b"), neighbour(3, "fe80::6", REACHABLE, "b"),
+        neighbour(3, "10.0.0.7", STALE, "c", 3600.0), neighbour(3, "10.0.0.8", FAILED, ""),
+        neighbour(9, "10.9.0.8", REACHABLE, "d"),
+    ]  # fmt: skip
+    assert use.active_hosts(known, [3]) == use.Hosts(2, 1)
+    assert use.active_hosts(known, []) == use.Hosts(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("offers", "code"),
+    [
+        ([], "lan_without_prefix"),
+        ([lan.Offer("wan0", (), 0)], "no_delegating_server"),
+        ([lan.Offer("wan0", (), 0), lan.Offer("wan1", (), 3)], "no_delegation"),
+        ([lan.Offer("wan0", (), 3), lan.Offer("wan1", ("2001:db8:1::/56",), 1)], "delegation_unused"),
+    ],
+)
+def test_why_a_lan_has_no_prefix(offers: list[lan.Offer], code: str) -> None:
+    finding = lan.undelegated(lan.prefix(on()), offers)
+    assert (finding.result, finding.code, finding.values["interface"]) == (Result.FAIL, code, "lan0")
+
+
+def test_tries_of_two_rounds_add_up() -> None:
+    slow, fast = tried("a", "ipv6", 9, 0.050), tried("a", "ipv6", 20, 0.010)
+    base = [tried("a", "ipv4", 20, 0.010)]
+    assert reach.parity([slow, *base]).code == "slower"
+    both = reach.together([slow, *base], [fast, *base])
+    assert [(each.family, each.tries, len(each.seconds)) for each in both] == [
+        ("ipv6", 40, 29),
+        ("ipv4", 40, 40),
+    ]
 
 
 def answer(asked: bytes, *records: tuple[int, bytes], rcode: int = 0) -> bytes:
