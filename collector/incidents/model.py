@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -35,6 +35,14 @@ LookAt: TypeAlias = Literal[
 ]  # fmt: skip
 Unit: TypeAlias = Literal["bit/s", "s", "d", "level", "schools", ""]
 Waiting: TypeAlias = Literal["", "time", "parent", "silence", "school_hours", "data"]
+
+
+class Key(NamedTuple):
+    """What an incident is of. There is never more than one of a key that is not resolved."""
+
+    kind: Kind
+    school_id: str
+    subject: str
 
 
 class Quantity(msgspec.Struct, frozen=True):
@@ -80,8 +88,9 @@ class Incident(msgspec.Struct, frozen=True):
 
     ``subject``: «school», «line/ID», «agent/ID», «port/NAME», «service/NAME», «router/MAC»,
     «target/PLAN/ID», «carrier/NAME», «centre», «many/KIND». ``school_id`` is empty for what is of several
-    schools. ``number`` grows with each change: (id, number) tells a repeat of the same message.
-    ``waits_for`` says why a pending one has not opened. A child is told of with its ``parent`` only.
+    schools; ``noticed_at`` is when the collector first saw it. ``number`` grows with each change: (id,
+    number) tells a repeat of the same message. ``waits_for`` says why a pending one has not opened. A child
+    is told of with its ``parent`` only.
     """
 
     id: int
@@ -91,7 +100,7 @@ class Incident(msgspec.Struct, frozen=True):
     severity: Severity
     state: State
     started_at: datetime
-    seen_at: datetime
+    noticed_at: datetime
     number: int = 0
     parent: int | None = None
     children: tuple[int, ...] = ()
@@ -107,8 +116,17 @@ class Incident(msgspec.Struct, frozen=True):
     escalations: int = 0
     told_at: datetime | None = None
     """When people were last told (opened, escalated, repeated)."""
+    cleared_at: datetime | None = None
+    """Since when the condition holds no more; it is resolved when it has not for long enough."""
+    turns: tuple[datetime, ...] = ()
+    """When the condition began or ceased to hold, the newest last: what flapping is told by."""
     carrier_ticket: str = ""
     note: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What it is of: never two unresolved of one key."""
+        return Key(self.kind, self.school_id, self.subject)
 
     @property
     def is_parent(self) -> bool:
