@@ -17,6 +17,8 @@ from starlette.routing import BaseRoute
 from collector import web
 from collector.access.room import AccessRoom
 from collector.access.routes import guarded
+from collector.enrolment.room import EnrolmentRoom
+from collector.enrolment.routes import enrolment_routes
 from collector.ingest.answers import Answer, answer_refusal
 from collector.ingest.consumer import Consumer
 from collector.ingest.journal import Journal
@@ -71,12 +73,20 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         upkeep_every_seconds=settings.store.fold_every,
         catch_up_bytes_per_second=settings.store.catch_up,
     )
+    enrolment = EnrolmentRoom(registry, settings, clock)
+    stack.callback(enrolment.close)
     ingest = IngestService(
-        settings, agents=registry, journal=journal, liveness=liveness, set_aside=set_aside, clock=clock
+        settings,
+        agents=registry,
+        journal=journal,
+        liveness=liveness,
+        set_aside=set_aside,
+        clock=clock,
+        on_heartbeat=enrolment.heard,
     )
     stack.callback(ingest.close)
     ingest.remember(store)
-    ticker = Ticker([verdicts.tick, registry.flush_seen, ingest.save])
+    ticker = Ticker([verdicts.tick, registry.flush_seen, ingest.save, enrolment.tick])
     uptime = UptimeRoom(
         registry, store, liveness, verdicts.calendar, settings.uptime,
         heartbeat_seconds=settings.heartbeat, clock=clock,
@@ -97,6 +107,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         clock,
         registry,
         access,
+        enrolment,
         journal,
         store,
         set_aside,
@@ -117,6 +128,7 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
     every: list[BaseRoute] = [
         *rooms.ingest.routes(),
         *metrics_routes(rooms),
+        *enrolment_routes(rooms.enrolment, rooms.settings),
         *ticket_routes(rooms),
         *icmpv6_routes(rooms, rooms.icmpv6),
         *api_routes(rooms),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collector.access.room import AccessRoom
+from collector.enrolment.room import EnrolmentRoom
 from collector.ingest.consumer import Consumer
 from collector.ingest.journal import Journal
 from collector.ingest.liveness import Liveness
@@ -29,6 +30,7 @@ class Rooms:
     clock: Clock
     registry: Registry
     access: AccessRoom
+    enrolment: EnrolmentRoom
     journal: Journal
     store: Store
     set_aside: SetAside

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from collector.access.settings import AccessSettings
+from collector.enrolment.settings import EnrolmentSettings, TlsSettings
 from collector.messages.settings import MessageSettings
 from collector.messages.settings import contradictions as contradictions_of_messages
 from collector.responder.settings import ResponderSettings
@@ -39,6 +40,8 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may read /metrics, the collector's own counts for Prometheus."""
     header_deadline: Seconds = Seconds(10)
     """A connection that has not sent its whole request head by then is closed."""
+    tls: TlsSettings | None = None
+    """Serve https by this certificate; absent, http: for loopback, or behind a proxy that has one."""
 
 
 class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,6 +163,7 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """A sentence at the top of every page, «maintenance tonight from 22:00»."""
     listen: Listen = Listen()
     access: AccessSettings = AccessSettings()
+    enrolment: EnrolmentSettings = EnrolmentSettings()
     ingest: Ingest = Ingest()
     journal: JournalSettings = JournalSettings()
     store: StoreSettings = StoreSettings()
@@ -221,7 +225,7 @@ def _contradictions(settings: CollectorSettings) -> list[str]:
             f"key store.influxdb: is missing; engine {store.engine} needs it",
         ),
         (
-            store.influxdb is not None and not _is_url(store.influxdb),
+            store.influxdb is not None and not _is_address(store.influxdb.url),
             "key store.influxdb.url: http:// or https:// with a host, and no user, is allowed",
         ),
         (
@@ -229,12 +233,12 @@ def _contradictions(settings: CollectorSettings) -> list[str]:
             "key public_url: http:// or https:// with a host, and no user, is allowed",
         ),
         (store.day_offset >= DAY_SECONDS, "key store.day_offset: less than 24h is allowed"),
+        (
+            settings.enrolment.rotate_every < 2 * settings.enrolment.overlap,
+            "key enrolment.rotate_every: at least twice enrolment.overlap is allowed",
+        ),
     ]
     return [text for wrong, text in checks if wrong] + contradictions_of_messages(settings.messages)
-
-
-def _is_url(influxdb: InfluxSettings) -> bool:
-    return _is_address(influxdb.url)
 
 
 def _is_address(text: str) -> bool:

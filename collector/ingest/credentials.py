@@ -30,6 +30,11 @@ def identify(request: Request, agents: Agents, *, in_query: bool = False) -> Age
     return identity
 
 
+def token_of(request: Request) -> str:
+    """The token in the request's header; empty when there is none."""
+    return _from_header(request.headers.get("authorization", ""))
+
+
 def _from_header(header: str) -> str:
     scheme, _, value = header.partition(" ")
     value = value.strip()

@@ -11,6 +11,14 @@ from config.clock import Clock
 AgentState = Literal["running", "restarting", "stopping"]
 
 
+class ConfigurationSaid(msgspec.Struct, frozen=True):
+    """By which revision of the county's configuration an agent measures, and which it refused, and why."""
+
+    applied: str = ""
+    refused: str = ""
+    reason: str = ""
+
+
 class Heartbeat(msgspec.Struct, frozen=True):
     """The body of a heartbeat, as ARCHITECTURE.md says."""
 
@@ -20,6 +28,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     uptime_seconds: float
     version: str
     state: AgentState
+    config: ConfigurationSaid | None = None
 
 
 class Heard(msgspec.Struct, frozen=True):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -39,6 +41,9 @@ SMALL_BYTES = 16 * 1024
 """A body of at most so much, decoded, is parsed in under a millisecond."""
 SAVE_EVERY_NS = 60 * 10**9
 V2_PRECISIONS = ("ns", "us", "ms", "s")
+
+
+OnHeartbeat = Callable[[AgentIdentity, Heartbeat, str], Mapping[str, object]]
 
 
 class IngestCounts(msgspec.Struct):
@@ -74,7 +79,9 @@ class IngestService:
         liveness: Liveness,
         set_aside: SetAside,
         clock: Clock,
+        on_heartbeat: OnHeartbeat = lambda _identity, _beat, _address: {},
     ) -> None:
+        """``on_heartbeat`` gives what the answer to a heartbeat tells besides."""
         self.counts = IngestCounts()
         self.clocks = ClockBook(settings.data / "clocks")
         self.intake = Intake(Declared(schema()), settings.ingest.max_series_per_agent)
@@ -84,6 +91,7 @@ class IngestService:
         self._liveness = liveness
         self._set_aside = set_aside
         self._clock = clock
+        self._on_heartbeat = on_heartbeat
         self._save_due_ns = clock.monotonic_ns() + SAVE_EVERY_NS
         self._parsers = ThreadPoolExecutor(PARSERS, thread_name_prefix="ingest")
         self._receiving = Receiving(
@@ -244,7 +252,9 @@ class IngestService:
         sent = Clocks(beat.boot_id[:64], beat.wall_ns, beat.monotonic_ns)
         self.clocks.learn(identity.agent_id, sent, self._clock.wall_ns())
         self._liveness.heartbeat(identity.agent_id, identity.school_id, beat)
-        return JSONResponse({"heartbeat_seconds": _whole(self._settings.heartbeat)})
+        address = request.client.host if request.client else ""
+        told = await run_in_threadpool(self._on_heartbeat, identity, beat, address)
+        return JSONResponse({"heartbeat_seconds": _whole(self._settings.heartbeat), **told})
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse(
