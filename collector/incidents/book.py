@@ -124,7 +124,8 @@ class IncidentBook:
         row = IncidentStepRow
         chosen = sa.select(row.what, row.at, row.by, row.text).where(row.incident_id == incident_id)
         with self._registry.reading() as connection:
-            return [Step(*each) for each in connection.execute(chosen.order_by(row.at, row.number))]
+            rows = connection.execute(chosen.order_by(row.at, row.number))
+            return [msgspec.convert(each._asdict(), Step) for each in rows]
 
     def acknowledge(self, incident_id: int, by: str, now: datetime) -> Incident:
         """Somebody takes it. Raises IncidentUnknown for one that is not open."""
