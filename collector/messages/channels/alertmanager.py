@@ -24,7 +24,7 @@ LIVES = 4
 class Alertmanager:
     """Posts the alert of each letter's incident; letters without one, like a digest, are not for it."""
 
-    limits = (Limit(600, 60.0),)
+    limits: tuple[Limit, ...] = (Limit(600, 60.0),)
     max_bytes = 16_000
 
     def __init__(
@@ -43,29 +43,33 @@ class Alertmanager:
 
     def post(self, letters: Sequence[Letter]) -> None:
         """All alerts at once. Raises NotDelivered."""
-        alerts = [self._alert(each, one) for each in letters for one in _incidents(each)]
+        alerts = [self._alert(facts) for each in letters for facts in _incidents(each)]
         if not alerts:
             return
         url = self._url.rstrip("/") + "/api/v2/alerts"
         refuse_status(self._web.post(url, msgspec.json.encode(alerts)), place_of(url))
 
-    def _alert(self, letter: Letter, facts: Mapping[str, Any]) -> dict[str, Any]:
-        until = facts.get("resolved_at") or _time(self._wall_seconds() + LIVES * self.repeat_seconds)
+    def _alert(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        until = facts["resolved_at"] or _time(self._wall_seconds() + LIVES * self.repeat_seconds)
         labels = {
-            "alertname": str(facts["kind"]), "job": "xiaotong", "incident": str(facts["incident"]),
-            "severity": letter.severity, "school": ",".join(facts.get("schools", ()))[:200],
+            "alertname": facts["kind"], "job": "xiaotong", "incident": str(facts["incident"]),
+            "severity": facts["severity"], "subject": facts["subject"],
+            "school": facts["schools"][0] if len(facts["schools"]) == 1 else "",
         }  # fmt: skip
+        notes = {"summary": facts["title"], "description": facts["text"], "key": facts["key"]}
         return {
             "labels": {name: value for name, value in labels.items() if value},
-            "annotations": {"summary": letter.title, "description": letter.text, "key": letter.key},
+            "annotations": notes,
             "startsAt": facts["started_at"],
             "endsAt": until,
-            "generatorURL": facts.get("link", ""),
+            "generatorURL": facts["link"],
         }
 
 
 def _incidents(letter: Letter) -> list[Mapping[str, Any]]:
-    return [letter.facts] if "incident" in letter.facts else list(letter.facts.get("merged", ()))
+    """The facts of each incident that a letter speaks of."""
+    every = letter.facts.get("merged", [letter.facts])
+    return [facts for facts in every if facts.get("type") == "incident"]
 
 
 def _time(seconds: float) -> str:

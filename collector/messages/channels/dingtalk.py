@@ -35,7 +35,7 @@ FAILURES = {
 class DingTalk:
     """Sends text: no mark-up, and nobody is mentioned."""
 
-    limits = (Limit(20, 60.0),)
+    limits: tuple[Limit, ...] = (Limit(20, 60.0),)
     max_bytes = 6000
     """Of the whole message; phones show far less. The robot takes 20,000 bytes."""
 

@@ -21,7 +21,7 @@ class Email:
     max_bytes = 16_000
 
     def __init__(self, settings: EmailSettings, timeout_seconds: float, key: str) -> None:
-        self.limits = (Limit(settings.a_minute, 60.0),)
+        self.limits: tuple[Limit, ...] = (Limit(settings.a_minute, 60.0),)
         self._settings = settings
         self._timeout_seconds = timeout_seconds
         self._password = secret_of(settings.password_file, f"{key}.password_file")

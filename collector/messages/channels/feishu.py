@@ -32,7 +32,7 @@ FAILURES = {
 class Feishu:
     """Sends text: no mark-up, and nobody is mentioned."""
 
-    limits = (Limit(100, 60.0), Limit(5, 1.0))
+    limits: tuple[Limit, ...] = (Limit(100, 60.0), Limit(5, 1.0))
     max_bytes = 6000
     """Of a text; the robot takes a body of 20 KB."""
 

@@ -26,7 +26,7 @@ class Webhook:
     def __init__(
         self, settings: WebhookSettings, web: Web, wall_seconds: Callable[[], float], key: str
     ) -> None:
-        self.limits = (Limit(settings.a_minute, 60.0),)
+        self.limits: tuple[Limit, ...] = (Limit(settings.a_minute, 60.0),)
         self._settings = settings
         self._url = url_of(settings.url_file, f"{key}.url_file")
         self._secret = secret_of(settings.secret_file, f"{key}.secret_file")

@@ -28,7 +28,7 @@ FAILURES = {
 class WeCom:
     """Sends text: no mark-up, and nobody is mentioned."""
 
-    limits = (Limit(20, 60.0),)
+    limits: tuple[Limit, ...] = (Limit(20, 60.0),)
     max_bytes = 2048
     """Of a text, as the robot allows."""
 

@@ -1,0 +1,138 @@
+"""What messages say, marked for the catalogue: the words of an incident's codes."""
+
+from __future__ import annotations
+
+from config.words import message
+
+KINDS = {
+    "below_target": message("below target"),
+    "line_down": message("line down"),
+    "school_silent": message("school silent"),
+    "one_line_left": message("only one line left"),
+    "ipv6_fell": message("IPv6 fell back"),
+    "rogue_router": message("rogue router in the network"),
+    "latency_under_load": message("latency under load"),
+    "port_slower": message("port slower than before"),
+    "clock_off": message("agent's clock is off"),
+    "certificate_ends": message("certificate ends soon"),
+    "data_gap": message("no data"),
+    "carrier_down": message("carrier's outage"),
+    "centre_down": message("the centre's own network is down"),
+    "many_at_once": message("many schools at once"),
+}
+SEVERITIES = {
+    "info": message("note"),
+    "warning": message("warning"),
+    "critical": message("critical"),
+}
+WHATS = {
+    "opened": message("[{severity}]"),
+    "escalated": message("[{severity}, nobody has taken it]"),
+    "repeated": message("[{severity}, still open]"),
+    "acknowledged": message("[taken]"),
+    "resolved": message("[over]"),
+    "children_changed": message("[{severity}]"),
+    "noted": message("[{severity}]"),
+}
+SUBJECTS = {
+    "line": message("line {name}"),
+    "agent": message("agent {name}"),
+    "port": message("port {name}"),
+    "service": message("service {name}"),
+    "router": message("router {name}"),
+    "target": message("target {name}"),
+    "carrier": message("carrier {name}"),
+    "many": "{name}",
+}
+CAUSES = {
+    "power": message("power at the school"),
+    "agent": message("the agent itself, the network may be well"),
+    "lan": message("the school's own network"),
+    "line": message("the line or its modem"),
+    "carrier": message("the carrier"),
+    "centre": message("the centre's own network"),
+    "capacity": message("too little capacity"),
+    "port": message("the port or its cable"),
+    "configuration": message("a setting"),
+    "clock": message("the agent's clock"),
+    "certificate": message("a certificate that nobody renewed"),
+    "device": message("a device that somebody plugged in"),
+    "unknown": message("not known yet"),
+}
+LOOKS_AT = {
+    "capacity_test": message("run a capacity test outside lessons, then ask the carrier"),
+    "line_and_modem": message("lights of the modem, the cable, then call the carrier"),
+    "power_and_gateway": message("ask the school whether it has power and whether the gateway is on"),
+    "other_line": message("what the second line says, before that one fails too"),
+    "ipv6_checks": message("the school's IPv6 page: the first check that fails"),
+    "rogue_device": message("find the port of that MAC address in the switches and unplug the device"),
+    "queue_of_gateway": message("queue settings of the gateway, and who fills the line"),
+    "cable_and_port": message("the cable and the port: does it negotiate its old speed again?"),
+    "time_service": message("does the gateway reach a time server (NTP)?"),
+    "certificate": message("renew the certificate"),
+    "agent_spool": message("does the agent reach the collector, is its disk full?"),
+    "carrier_hotline": message("the carrier's hotline: several schools of it are down"),
+    "centre_network": message("the centre's own uplink and power"),
+    "what_is_common": message("what these schools have in common"),
+}
+SOURCES = {
+    "verdict": message("verdict {number}"),
+    "outage": message("outage {number}"),
+    "presence": message("heartbeats"),
+    "point": message("measurement {measurement}"),
+    "children": message("the schools' own incidents"),
+}
+VALUES = {
+    "mac": message("MAC address"),
+    "prefix": message("prefix"),
+    "address": message("address"),
+    "interface": message("interface"),
+    "direction": message("direction"),
+    "service": message("service"),
+    "lines_left": message("lines left"),
+    "offset_seconds": message("off by, s"),
+    "flaps": message("times"),
+}
+"""Further facts that are worth a place on a phone; others are on the page."""
+
+SINCE = message("Since {when} ({how_long}).")
+FROM_TO = message("From {when} to {until}, {how_long}.")
+SCHOOLS = message("Schools ({count}): {names}")
+AND_MORE = message("{names} and {count} more")
+MEASURED = message("Measured {measured}, needed {target}.")
+MEASURED_ALONE = message("Measured {measured}.")
+TARGET_ALONE = message("Needed {target}.")
+QUOTE = message("The plan says: «{quote}»")
+EVIDENCE = message("Evidence: {source}, {when}.")
+CAUSE = message("Likely cause: {cause}.")
+FIRST = message("Look first: {what}.")
+FLAPPING = message("It comes and goes.")
+TICKET = message("The carrier's ticket: {ticket}.")
+TAKEN_BY = message("{who} has taken it.")
+NOTE = message("Note: {note}")
+
+MERGED = message("[{count} messages in one]")
+MERGED_REST = message("… and {count} more.")
+DIGEST = message("[Digest] {day}")
+DIGEST_WELL = message("All is well: nothing is open.")
+DIGEST_OPEN = message("Open: {count}")
+DIGEST_RESOLVED = message("Over within a day: {count}")
+DIGEST_UNKNOWN = message("Unknown: {targets} targets of {schools} schools.")
+DIGEST_NONE_UNKNOWN = message("Nothing is unknown.")
+DIGEST_UNDELIVERED = message("Messages that could not be delivered: {count}.")
+TRIAL = message("[Test] xiaotong reaches you")
+TRIAL_TEXT = message("This is a test of the channel {channel}. Nothing is wrong.")
+
+DURATIONS = (
+    (86400, 3600, message("{n} d"), message("{n} h")),
+    (3600, 60, message("{n} h"), message("{n} min")),
+    (60, 60, message("{n} min"), ""),
+    (1, 1, message("{n} s"), ""),
+)
+UNITS = {
+    "s": message("{n} s"),
+    "d": message("{n} d"),
+    "level": message("level {n}"),
+    "schools": message("{n} schools"),
+    "": "{n}",
+}
