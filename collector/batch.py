@@ -1,12 +1,12 @@
 """A batch of points on its way through the collector: parsed, checked, and owned by one agent.
 
-Points of one measurement with the same fields stand together, as rows of plain values: so they are written to
-disk, read again and handed to a store without being taken apart.
+Points of one measurement with the same fields stand together, as columns of plain values: so they are written
+to disk, read again and handed to a store without being taken apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -27,19 +27,31 @@ class Series(msgspec.Struct, frozen=True, array_like=True):
 
 Row: TypeAlias = tuple[int, int, dict[str, FieldValue]]
 """Index into ``Batch.series``, nanoseconds since 1970 UTC, fields."""
+Shape: TypeAlias = tuple[str, tuple[str, ...], bool]
+"""What the points of a group share: measurement, fields, whether it is an undeclared one."""
 
 
 class Group(msgspec.Struct, frozen=True, array_like=True):
     """Points of one measurement that have the same fields.
 
-    A row is a value for each of ``fields``, then the time in nanoseconds since 1970 UTC, then the index into
-    ``Batch.series``.
+    ``columns`` holds a list of values for each of ``fields``; ``times_ns`` are nanoseconds since 1970 UTC,
+    ``places`` indexes into ``Batch.series``. All lists are of one length.
     """
 
     measurement: str
     fields: tuple[str, ...]
     other: bool
-    rows: list[list[Any]]
+    columns: list[list[Any]]
+    times_ns: list[int]
+    places: list[int]
+
+    def __len__(self) -> int:
+        """How many points."""
+        return len(self.times_ns)
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """The values of each point, in the order of ``fields``."""
+        return zip(*self.columns, strict=True)
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
@@ -54,15 +66,21 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 
     def __len__(self) -> int:
         """How many points."""
-        return sum(len(group.rows) for group in self.groups)
+        return sum(map(len, self.groups))
 
     def points(self, measurements: frozenset[str] | None = None) -> Iterator[Point]:
         """The points, each with the tags of its series; of all measurements or of those named."""
         for group in self.groups:
             if measurements is None or group.measurement in measurements:
-                for *values, time_ns, place in group.rows:
+                for values, time_ns, place in zip(group.rows(), group.times_ns, group.places, strict=True):
                     fields = dict(zip(group.fields, values, strict=True))
                     yield Point(group.measurement, self.series[place].tags, fields, time_ns)
+
+
+def group_of(shape: Shape, rows: Sequence[Sequence[Any]]) -> Group:
+    """Rows of values, each with its time and its place behind them, as one group."""
+    *columns, times_ns, places = map(list, zip(*rows, strict=True))
+    return Group(*shape, columns, times_ns, places)
 
 
 def batch_of(
@@ -73,13 +91,12 @@ def batch_of(
     rows: Iterable[Row],
 ) -> Batch:
     """A batch of single points."""
-    groups: dict[tuple[str, tuple[str, ...], bool], list[list[Any]]] = {}
+    groups: dict[Shape, list[list[Any]]] = {}
     for place, time_ns, fields in rows:
         shape = (series[place].measurement, tuple(fields), series[place].other)
         groups.setdefault(shape, []).append([*fields.values(), time_ns, place])
-    return Batch(
-        school_id, agent_id, received_ns, series, [Group(*shape, some) for shape, some in groups.items()]
-    )
+    made = [group_of(shape, some) for shape, some in groups.items()]
+    return Batch(school_id, agent_id, received_ns, series, made)
 
 
 _encoder = msgspec.msgpack.Encoder()

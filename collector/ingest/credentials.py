@@ -7,8 +7,8 @@ import binascii
 
 from starlette.requests import Request
 
+from collector.ingest.agent_series import AgentIdentity, Agents
 from collector.ingest.answers import Answer
-from collector.ingest.intake import AgentIdentity, Agents
 
 MAX_TOKEN_CHARACTERS = 512
 

@@ -68,28 +68,30 @@ class BadLine(NamedTuple):
     reason: str
 
 
-def _none(_: str) -> bool:
+def _none(_number: int, _line: str) -> bool:
     return False
 
 
-def read_lines(text: str, taken: Callable[[str], bool] = _none) -> Iterator[Line | BadLine]:
+def read_lines(
+    text: str, taken: Callable[[int, str], bool] = _none, first: int = 1
+) -> Iterator[Line | BadLine]:
     """Read a body line by line; empty lines and comments are passed over, bad ones are told.
 
-    ``taken`` is asked first: True for a line that it has dealt with.
+    ``taken`` is asked first, with the line's number: True for a line that it has dealt with.
     """
     plain = _PLAIN_BODY.fullmatch(text) is not None
     lines = text.split("\n")
     resume = 0
     for index, raw in enumerate(lines):
-        if index < resume or taken(raw) or not raw or raw[0] == "#" or raw.isspace():
+        if index < resume or taken(index + first, raw) or not raw or raw[0] == "#" or raw.isspace():
             continue
         try:
-            yield _read(index + 1, raw.removesuffix("\r"), plain)
+            yield _read(index + first, raw.removesuffix("\r"), plain)
         except LineError as error:
             span = _lines_of_open_string(lines, index)
             resume = index + span
             reason = "a string holds a line break" if span > 1 else str(error)
-            yield BadLine(index + 1, "\n".join(lines[index:resume]), reason)
+            yield BadLine(index + first, "\n".join(lines[index:resume]), reason)
 
 
 def parse_head(head: str) -> tuple[str, dict[str, str]]:

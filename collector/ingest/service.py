@@ -17,11 +17,12 @@ from starlette.routing import BaseRoute, Route
 import collector
 from collector.access import Permission, permitted
 from collector.batch import encode_batch
+from collector.ingest.agent_series import AgentIdentity, Agents
 from collector.ingest.answers import Answer
 from collector.ingest.bodies import Receiving, decode
 from collector.ingest.clocks import ClockBook, Clocks, HeaderError, PushHeaders, read_headers
 from collector.ingest.credentials import identify
-from collector.ingest.intake import AgentIdentity, Agents, Intake, Window
+from collector.ingest.intake import Intake, Window
 from collector.ingest.journal import Journal, JournalFull
 from collector.ingest.line_protocol import PRECISIONS
 from collector.ingest.liveness import Heartbeat, Liveness

@@ -26,7 +26,7 @@ class Newest(NamedTuple):
 
     def fields(self) -> dict[str, Any]:
         """Values by name."""
-        return dict(zip(self.names, self.values, strict=False))
+        return dict(zip(self.names, self.values, strict=True))
 
 
 class LatestPoints:
@@ -96,12 +96,10 @@ def newest_of(batch: Batch) -> dict[int, Newest]:
     """The newest point of each series of a batch, by the series' index in it."""
     found: dict[int, Newest] = {}
     for group in batch.groups:
-        of_group: dict[int, list[Any]] = {}
-        for row in group.rows:
-            before = of_group.get(row[-1])
-            if before is None or row[-2] >= before[-2]:
-                of_group[row[-1]] = row
-        for place, row in of_group.items():
-            point = Newest(row[-2], group.fields, row)
+        times = group.times_ns
+        by_time = sorted(range(len(times)), key=times.__getitem__)
+        newest = dict(zip(map(group.places.__getitem__, by_time), by_time, strict=True))  # the last one stays
+        for place, at in newest.items():
+            point = Newest(times[at], group.fields, [column[at] for column in group.columns])
             found[place] = found[place].joined(point) if place in found else point
     return found

@@ -66,13 +66,15 @@ def create(table: str, key: str, columns: dict[str, str]) -> str:
     )
 
 
-def insert(name: str, fields: Sequence[str]) -> str:
-    """Write a point by its values, time and series; one that is there gains the fields that this one has."""
-    columns = ", ".join(quoted(field) for field in fields)
-    marks = ", ".join("?" for _ in fields)
+def insert(name: str, fields: Sequence[str], rows: int = 1) -> str:
+    """Write points, each by its series, time and values; one that is there gains the fields that this one
+    has.
+    """
+    columns = "".join(f", {quoted(field)}" for field in fields)
+    marks = ", ".join([f"(?, ?{', ?' * len(fields)})"] * rows)
     joined = ", ".join(f"{quoted(field)} = excluded.{quoted(field)}" for field in fields)
     return (
-        f"INSERT INTO {quoted('raw_' + name)} ({columns}, time_ns, series_id) VALUES ({marks}, ?, ?) "  # noqa: S608
+        f"INSERT INTO {quoted('raw_' + name)} (series_id, time_ns{columns}) VALUES {marks} "  # noqa: S608
         f"ON CONFLICT (series_id, time_ns) DO UPDATE SET {joined}"
     )
 
@@ -102,10 +104,12 @@ def fold(seconds: int, name: str, measurement: Measurement, *, exact: bool) -> s
     if seconds == WINDOW_SECONDS[0]:
         source, key = f"raw_{name}", "time_ns"
         parts = [
-            f"count({c}), CASE WHEN count({c}) THEN {total}({c}) END, min({c}), max({c})"
+            f"count({c}), {_sum(c, exact=exact)}, min({c}), max({c})"
             for c in (f"s.{quoted(field)}" for field in fields)
         ]
-        parts += [f"merged_texts(s.{quoted(each)})" for each in rates]
+        parts += [
+            f"merged_texts(s.{quoted(each)}) FILTER (WHERE s.{quoted(each)} IS NOT NULL)" for each in rates
+        ]
         kept = rates
     else:
         source, key = window_table(WINDOW_SECONDS[0], name), "start_ns"
@@ -144,6 +148,11 @@ def grouped(name: str, seconds: int, fields: Sequence[str], resolution_seconds: 
         f"FROM {quoted(source)} s WHERE s.series_id = ? AND s.{key} >= ? AND s.{key} < ? "
         "GROUP BY bucket ORDER BY bucket"
     )
+
+
+def _sum(column: str, *, exact: bool) -> str:
+    """NULL without values, as min and max: total() would give 0."""
+    return f"sum({column})" if exact else f"CASE WHEN count({column}) THEN total({column}) END"
 
 
 def _again(field: str, total: str) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from collector.store import tables
 from collector.store.interface import NS, WINDOW_SECONDS
+from collector.store.written import WrittenFields
 from config.measurements import Schema
 
 FOLD_WINDOWS = 1000
@@ -33,8 +34,11 @@ class Upkeep:
     The caller owns the transaction, the clock, and when a round begins.
     """
 
-    def __init__(self, measurements: Schema, retention: Retention, *, day_offset_ns: int) -> None:
+    def __init__(
+        self, measurements: Schema, written: WrittenFields, retention: Retention, *, day_offset_ns: int
+    ) -> None:
         self._measurements = dict(measurements)
+        self._written = written
         self._retention = retention
         self._day_offset_ns = day_offset_ns
         self._rounds = 0
@@ -86,7 +90,9 @@ class Upkeep:
         db.execute("CREATE TEMP TABLE IF NOT EXISTS folding (series_id INTEGER, start_ns INTEGER)")
         db.execute("DELETE FROM temp.folding")
         db.executemany("INSERT INTO temp.folding VALUES (?, ?)", windows)
-        declared = self._measurements[measurement]
+        declared = self._written.of(measurement)
+        if not tables.window_columns(declared):
+            return
         try:
             db.execute(tables.fold(seconds, measurement, declared, exact=True))
         except sqlite3.OperationalError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from collector.batch import Batch, Group, Series
@@ -30,14 +30,13 @@ class Lines:
 
     def _of_group(self, batch: Batch, group: Group, heads: dict[int, str]) -> Iterator[str]:
         template, texts = self._template(group)
-        for row in group.rows:
-            head = heads.get(row[-1])
-            if head is None:
-                head = heads[row[-1]] = head_of(batch.series[row[-1]])
-            values = row[:-1]
-            for place in texts:
-                values[place] = values[place].translate(_ESCAPES)
-            yield head + template % tuple(values)
+        columns: list[Iterable[Any]] = [*group.columns]
+        for place in texts:
+            columns[place] = [value.translate(_ESCAPES) for value in group.columns[place]]
+        for place in set(group.places) - heads.keys():
+            heads[place] = head_of(batch.series[place])
+        named = map(heads.__getitem__, group.places)
+        return map(template.__mod__, zip(named, *columns, group.times_ns, strict=True))
 
     def _template(self, group: Group) -> tuple[str, list[int]]:
         shape = (group.measurement, group.fields)
@@ -49,11 +48,11 @@ class Lines:
                 f"{name}={_FORMATS[kind]}" for name, kind in zip(group.fields, kinds, strict=True)
             )
             texts = [place for place, kind in enumerate(kinds) if kind == "string"]
-            found = self._templates[shape] = (f" {text} %d", texts)
+            found = self._templates[shape] = (f"%s {text} %d", texts)
         return found
 
     def _of_others(self, batch: Batch, group: Group) -> Iterator[str]:
-        for *values, time_ns, place in group.rows:
+        for values, time_ns, place in zip(group.rows(), group.times_ns, group.places, strict=True):
             fields: dict[str, Any] = dict(zip(group.fields, values, strict=True))
             yield encode(Point(group.measurement, batch.series[place].tags, fields, time_ns))
 

@@ -120,11 +120,11 @@ class InfluxStore:
         shortest = WINDOW_SECONDS[0]
         step = shortest * NS
         return {
-            (shortest, time_ns // step * step, group.measurement, batch.school_id)
+            (shortest, time_ns, group.measurement, batch.school_id)
             for batch in batches
             for group in batch.groups
             if not group.other
-            for time_ns in {row[-2] for row in group.rows}
+            for time_ns in {time_ns // step * step for time_ns in group.times_ns}
         }
 
     def _fold(self, waiting: Windows, now_ns: int) -> None:
