@@ -15,7 +15,7 @@ from collector.incidents.model import Change, Incident, Quantity
 from collector.messages import words
 from collector.messages.bodies import Body, ChangeBody, DigestBody, TrialBody
 from collector.messages.channels import Letter
-from config.present import TITLES
+from config.present import DIRECTIONS, TITLES
 from config.school import School
 from config.units import format_rate
 from config.words import Language, translate
@@ -64,7 +64,8 @@ def incident_letter(key: str, change: Change, reader: Reader) -> Letter:
     """A change of an incident in words."""
     incident = change.incident
     mark = reader.say(words.WHATS[change.what], severity=_severity(incident, reader))
-    title = f"{mark} {headline(incident, reader)}"
+    space = "" if reader.language == "zh_CN" else " "
+    title = f"{mark}{space}{headline(incident, reader)}"
     lines = _short_lines(change, reader) if change.what in _SHORT else _lines(change, reader)
     text = "\n".join(line for line in lines if line)
     facts = {**_facts(change, reader), "key": key, "title": title, "text": text}
@@ -154,7 +155,7 @@ def _against(incident: Incident, reader: Reader) -> str:
     measured, target = incident.facts.measured, incident.facts.target
     if measured and target:
         places = {"measured": _quantity(measured, reader), "target": _quantity(target, reader)}
-        return reader.say(words.MEASURED, **places)
+        return reader.say(words.AGAINST.get(incident.kind, words.MEASURED), **places)
     if measured:
         return reader.say(words.MEASURED_ALONE, measured=_quantity(measured, reader))
     return reader.say(words.TARGET_ALONE, target=_quantity(target, reader)) if target else ""
@@ -168,12 +169,15 @@ def _quantity(quantity: Quantity, reader: Reader) -> str:
 
 def _values(incident: Incident, reader: Reader) -> str:
     known = [(name, value) for name, value in incident.facts.values.items() if name in words.VALUES]
-    named = [f"{reader.say(words.VALUES[name])} {reader.plain(_text(value))}" for name, value in known]
+    named = [f"{reader.say(words.VALUES[name])} {_text(value, reader)}" for name, value in known]
     return ("；" if reader.language == "zh_CN" else "; ").join(named)
 
 
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _text(value: object, reader: Reader) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    return reader.say(DIRECTIONS[text]) if text in DIRECTIONS else reader.plain(text)
 
 
 def _evidence(incident: Incident, reader: Reader) -> str:

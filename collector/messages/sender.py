@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from collector.messages.bodies import Body, decode
-from collector.messages.channels import Channel, Failure, Letter, NotDelivered
+from collector.messages.channels import Channel, Letter, NotDelivered
 from collector.messages.channels.email import PartlyDelivered
 from collector.messages.outbox import Batch, Outbox
 from config.clock import Clock
@@ -73,11 +73,11 @@ class Sender:
         try:
             bodies = [(each.key, each.severity, decode(each.body)) for each in batch.messages]
             return self._render(self._channel, batch, bodies)
-        except Exception as error:
+        except Exception:
+            # better a bare message than none: an older version's words may not be known any more
             log.exception("message cannot be put into words key=%s", batch.key)
-            raise NotDelivered(
-                Failure.CONTENT, f"cannot be put into words: {type(error).__name__}"
-            ) from error
+            keys = ", ".join(each.key for each in batch.messages[:20])
+            return Letter(batch.key, f"xiaotong: {keys}", "/incidents", batch.messages[0].severity)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -100,6 +100,8 @@ FROM_TO = message("From {when} to {until}, {how_long}.")
 SCHOOLS = message("Schools ({count}): {names}")
 AND_MORE = message("{names} and {count} more")
 MEASURED = message("Measured {measured}, needed {target}.")
+AT_MOST = message("Measured {measured}, allowed {target}.")
+LEFT = message("{measured} left.")
 MEASURED_ALONE = message("Measured {measured}.")
 TARGET_ALONE = message("Needed {target}.")
 QUOTE = message("The plan says: «{quote}»")
@@ -109,6 +111,8 @@ FIRST = message("Look first: {what}.")
 FLAPPING = message("It comes and goes.")
 TICKET = message("The carrier's ticket: {ticket}.")
 TAKEN_BY = message("{who} has taken it.")
+AGAINST = {"latency_under_load": AT_MOST, "clock_off": AT_MOST, "certificate_ends": LEFT}
+"""How measured and target are put where the target is no lower bound."""
 NOTE = message("Note: {note}")
 
 MERGED = message("[{count} messages in one]")

@@ -1,0 +1,116 @@
+"""A registry with a few schools, incidents of every kind, and a clock that the test moves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from collector.incidents.model import Change, EvidenceReference, Facts, Incident, Quantity
+from collector.messages.settings import MessageSettings
+from collector.registry import Registry
+from config.school import Contract, Line, School
+from config.settings import convert
+from config.units import BitsPerSecond
+
+CHINA = timezone(timedelta(hours=8))
+BEGAN = datetime(2026, 11, 22, 6, 3, tzinfo=UTC)
+AT = BEGAN + timedelta(minutes=4)
+CONTRACT = Contract("CT-2026-0815", "", BitsPerSecond(200_000_000), BitsPerSecond(100_000_000))
+SCHOOLS = [
+    School(
+        "s1", "第一小学", township="三闸镇", classes=12,
+        lines=(
+            Line("wan", carrier="电信", contracts=(CONTRACT,)),
+            Line("edu", carrier="教育网", kind="education"),
+        ),
+    ),
+    School("s2", "第二小学", township="大满镇", lines=(Line("wan", carrier="移动"),)),
+    School("s3", "@all <b>第三</b>\n小学"),
+    *(School(f"t{n}", f"教学点{n}") for n in range(1, 9)),
+]  # fmt: skip
+
+
+class MovedClock:
+    """Both clocks, moved by the test."""
+
+    def __init__(self, at: datetime = AT) -> None:
+        self.seconds = at.timestamp()
+
+    def wall_ns(self) -> int:
+        return round(self.seconds * 1e9)
+
+    def monotonic_ns(self) -> int:
+        return round(self.seconds * 1e9)
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+
+def opened_registry(folder: Path) -> Registry:
+    registry = Registry.open(f"sqlite:///{folder / 'registry.db'}", 0.0)
+    registry.put_schools(SCHOOLS)
+    return registry
+
+
+def message_settings(**values: Any) -> MessageSettings:
+    return convert(values, MessageSettings, "test")
+
+
+def incident(number: int = 42, kind: Any = "line_down", **values: Any) -> Incident:
+    made: dict[str, Any] = {
+        "school_id": "s1", "subject": "line/wan", "severity": "critical", "state": "open",
+        "started_at": BEGAN, "noticed_at": AT, "number": 2, "opened_at": AT,
+        "facts": Facts(cause="carrier", look_at="line_and_modem"),
+    }  # fmt: skip
+    return Incident(id=number, kind=kind, **{**made, **values})
+
+
+def change(what: Any = "opened", of: Incident | None = None, **values: Any) -> Change:
+    return Change(of or incident(), what, **{"at": AT, "whom": ("duty",), **values})
+
+
+def _seen(source: Any, **values: Any) -> EvidenceReference:
+    return EvidenceReference(source, AT - timedelta(minutes=1), **values)
+
+
+EVERY_KIND: list[Incident] = [
+    incident(1, "below_target", subject="target/minimum/egress_per_class", severity="warning", facts=Facts(
+        Quantity(61_200_000, "bit/s"), Quantity(200_000_000, "bit/s"), _seen("verdict", number=3),
+        "capacity", "capacity_test", "minimum", "egress_per_class", "每班出口带宽不低于 10M"),
+    ),
+    incident(2, "line_down", facts=Facts(
+        evidence=_seen("outage", number=17), cause="line", look_at="line_and_modem")),
+    incident(3, "school_silent", subject="school", facts=Facts(
+        evidence=_seen("presence"), cause="power", look_at="power_and_gateway")),
+    incident(4, "one_line_left", severity="warning", facts=Facts(
+        evidence=_seen("outage", number=18), cause="carrier", look_at="other_line",
+        values={"lines_left": 1})),
+    incident(5, "ipv6_fell", subject="school", severity="warning", facts=Facts(
+        Quantity(1, "level"), Quantity(3, "level"), _seen("point", measurement="ipv6_readiness"),
+        "configuration", "ipv6_checks")),
+    incident(6, "rogue_router", subject="router/02:00:00:00:00:66", facts=Facts(
+        evidence=_seen("point", measurement="rogue_router"), cause="device", look_at="rogue_device",
+        values={"mac": "02:00:00:00:00:66", "prefix": "2001:db8:bad::/64", "interface": "br-lan"})),
+    incident(7, "latency_under_load", severity="info", facts=Facts(
+        Quantity(0.412, "s"), Quantity(0.2, "s"), _seen("point", measurement="capacity"),
+        "configuration", "queue_of_gateway", values={"direction": "up"})),
+    incident(8, "port_slower", subject="port/eth0", severity="warning", facts=Facts(
+        Quantity(100_000_000, "bit/s"), Quantity(1_000_000_000, "bit/s"), _seen("point", measurement="port"),
+        "port", "cable_and_port")),
+    incident(9, "clock_off", subject="agent/s1-1", severity="info", facts=Facts(
+        Quantity(43.5, "s"), Quantity(10, "s"), cause="clock", look_at="time_service")),
+    incident(10, "certificate_ends", subject="service/www.s1.example", severity="warning", facts=Facts(
+        Quantity(9, "d"), Quantity(14, "d"), _seen("point", measurement="service"),
+        "certificate", "certificate")),
+    incident(11, "data_gap", subject="agent/s1-1", severity="warning", facts=Facts(
+        cause="agent", look_at="agent_spool"), flapping=True),
+    incident(12, "carrier_down", school_id="", subject="carrier/电信",
+        schools=("s1", "s2", "s3", *(f"t{n}" for n in range(1, 9))), facts=Facts(
+        evidence=_seen("children"), cause="carrier", look_at="carrier_hotline"),
+        carrier_ticket="10000-20261122-0071"),
+    incident(13, "centre_down", school_id="", subject="centre", facts=Facts(
+        evidence=_seen("children"), cause="centre", look_at="centre_network")),
+    incident(14, "many_at_once", school_id="", subject="many/ipv6_fell", severity="warning",
+        schools=("s1", "s2"), facts=Facts(cause="unknown", look_at="what_is_common")),
+]  # fmt: skip
