@@ -49,6 +49,11 @@ class Kind(enum.IntEnum):
     """Open a TCP connection to ``port`` of the sender, and say whether that worked."""
 
 
+LEAST_BYTES = {Kind.REPEAT: 42, Kind.ERROR: 64, Kind.PING: 160, Kind.CONNECT: 640}
+"""Of each kind of question: what it makes the far end send, IP headers included, is never more. A connection
+that is won and ended is six packets of 80 bytes at most, and one that is not a SYN each second."""
+
+
 class Ask(msgspec.Struct, frozen=True):
     """One question. ``number`` tells questions of one socket apart."""
 
@@ -69,17 +74,17 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 def encode_ask(ask: Ask, size: int = 0) -> bytes:
-    """The datagram, filled up to ``size`` bytes."""
+    """The datagram, filled up to ``size`` bytes, and to what its kind must have."""
     head = _ASK.pack(_ASK_MAGIC, ask.kind, ask.type, ask.code, ask.number, ask.port) + ask.ticket
-    return head.ljust(size, b"\0")
+    return head.ljust(max(size, LEAST_BYTES[ask.kind]), b"\0")
 
 
 def decode_ask(data: bytes) -> Ask | None:
-    """The other way round; None for anything else."""
+    """The other way round; None for anything else, and for what is shorter than its kind must be."""
     if len(data) < _ASK.size + TICKET_BYTES:
         return None
     magic, kind, icmp_type, code, number, port = _ASK.unpack_from(data)
-    if magic != _ASK_MAGIC or kind not in set(Kind):
+    if magic != _ASK_MAGIC or kind not in set(Kind) or len(data) < LEAST_BYTES[Kind(kind)]:
         return None
     ticket = data[_ASK.size : _ASK.size + TICKET_BYTES]
     return Ask(Kind(kind), ticket, icmp_type, code, port, number)

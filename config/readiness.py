@@ -53,7 +53,7 @@ CHECKS = (
     Check(12, 4, (), message("Rogue router advertisements"), "RFC 6104, RFC 6105"),
     Check(13, 4, (6, 7, 10), message("Inbound"), "RFC 4890 4.3, RFC 6092 3.1"),
     Check(14, 4, (7, 8), message("Site and platforms"), "RFC 3596, RFC 9110"),
-    Check(15, 4, (7,), message("Actual use"), "RFC 2465"),
+    Check(15, 4, (7, 6), message("Actual use"), "RFC 2465"),
 )
 """In this order a check stands after all that it rests on."""
 BY_NUMBER = {check.number: check for check in CHECKS}

@@ -12,6 +12,7 @@ import os
 import secrets
 import select
 import socket
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ TRANSMIT_SECONDS = 1.0
 """SOL_TIMEOUT and INF_TIMEOUT of RFC 8415 7.6."""
 _NOBODY = 65534
 _PR_SET_NO_NEW_PRIVS = 38
+_CAPABILITY_VERSION_3, _CAPABILITY_DATA_BYTES = 0x20080522, 24
+"""linux/prctl.h, linux/capability.h."""
 _MOST_BYTES = 4096
 
 
@@ -135,11 +138,17 @@ def link_local(mac: bytes) -> str:
 
 
 def _give_up_privileges() -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    """Become nobody where this is root, and hold no capability."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    none = ctypes.create_string_buffer(_CAPABILITY_DATA_BYTES)
+    head = ctypes.create_string_buffer(struct.pack("@Ii", _CAPABILITY_VERSION_3, 0), 8)
+    if libc.capset(head, none):
+        raise OSError(ctypes.get_errno(), "cannot give up capabilities")
 
 
 if __name__ == "__main__":

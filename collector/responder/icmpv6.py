@@ -1,7 +1,8 @@
 """The far end of the ICMPv6 checks 9, 10 and 13: a small process with CAP_NET_RAW alone, off by default.
 
 It answers only datagrams that show a ticket, each with at most as many bytes as came, a ticket for at most so
-many times. ICMPv6 errors quote the agent's own packet, which the kernel of the agent then takes for its own.
+many times, and only to the address that showed it first. ICMPv6 errors quote the agent's own packet, which
+the kernel of the agent then takes for its own.
 """
 
 from __future__ import annotations
@@ -54,14 +55,16 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def quoted(asked: Asked, hop_limit: int = 64) -> bytes:
-    """The packet that an error quotes: IPv6 and UDP headers as they were, and what came (RFC 4443 2.4 c)."""
+    """The packet that an error quotes (RFC 4443 2.4 c): IPv6 and UDP headers as they were, and so much of
+    what came that the error is no longer than the packet that asked for it.
+    """
     length = 8 + len(asked.data)
     source, destination = (
         socket.inet_pton(socket.AF_INET6, address) for address in (asked.source[0], asked.destination)
     )
     head = struct.pack("!IHBB", 6 << 28, length, _UDP, hop_limit) + source + destination
     udp = struct.pack("!HHHH", asked.source[1], asked.destination_port, length, 0)
-    return (head + udp + asked.data)[: SMALLEST_MTU - 40 - 8]
+    return (head + udp + asked.data)[: min(len(asked.data), SMALLEST_MTU - 40 - 8)]
 
 
 def error_message(asked: Asked, icmp_type: int, code: int) -> bytes:
@@ -78,7 +81,7 @@ class FarEnd:
         self._raw = raw
         self._key = key
         self._port = served.getsockname()[1]
-        self._uses: OrderedDict[bytes, int] = OrderedDict()
+        self._uses: OrderedDict[bytes, tuple[str, int]] = OrderedDict()
         self._waiting = threading.BoundedSemaphore(MOST_WAITING)
 
     def serve(self, until: int) -> None:
@@ -93,20 +96,23 @@ class FarEnd:
     def _take(self) -> None:
         data, extras, _, source = self._served.recvmsg(_MOST_BYTES, 64)
         ask = decode_ask(data)
-        if ask is None or not self._admits(ask):
+        if ask is None or not self._admits(ask, source[0]):
             return
         told = next((value for level, kind, value in extras if kind == socket.IPV6_PKTINFO), bytes(16))
         destination = socket.inet_ntop(socket.AF_INET6, told[:16])
         self._answer(ask, Asked(data, (source[0], source[1]), destination, self._port))
 
-    def _admits(self, ask: Ask) -> bool:
+    def _admits(self, ask: Ask, source: str) -> bool:
+        """The ticket is good, not used up, and shown by whoever showed it first."""
         if not ticket_holds(self._key, ask.ticket, time.time()):
             return False
-        uses = self._uses.get(ask.ticket, 0)
-        self._uses[ask.ticket] = uses + 1
+        owner, uses = self._uses.get(ask.ticket, (source, 0))
+        if source != owner or uses >= USES_OF_A_TICKET:
+            return False
+        self._uses[ask.ticket] = owner, uses + 1
         if len(self._uses) > TICKETS_REMEMBERED:
             self._uses.popitem(last=False)
-        return uses < USES_OF_A_TICKET
+        return True
 
     def _answer(self, ask: Ask, asked: Asked) -> None:
         match ask.kind:

@@ -84,28 +84,34 @@ def _address_wan(line: BuiltLine, index: int, faults: set[str]) -> None:
 
 
 def _route_prefix(core: Namespace, carrier: Namespace, school: BuiltSchool, line: BuiltLine) -> None:
+    route_prefix(core, carrier, school, line)
+    school.gateway.ip([f"address add {addresses.lan(school.number, 1)[1]}/64 dev lan0 nodad"])
+
+
+def route_prefix(core: Namespace, carrier: Namespace, school: BuiltSchool, line: BuiltLine) -> None:
+    """Routes of a school's prefix towards its gateway, static or delegated."""
     prefix = addresses.school_prefix(school.number)
-    core.ip([f"route add {prefix} via {addresses.core_to_carrier(line.carrier_number, 2)[1]}"])
-    carrier.ip([f"route add {prefix} via {addresses.carrier_to_access(line.number, 2)[1]}"])
+    core.ip([f"route replace {prefix} via {addresses.core_to_carrier(line.carrier_number, 2)[1]}"])
+    carrier.ip([f"route replace {prefix} via {addresses.carrier_to_access(line.number, 2)[1]}"])
     wan = addresses.access_to_gateway(line.number, 2)[1]
     line.school_routes.append(f"route replace {prefix} via {wan}")
     line.access.ip(line.school_routes)
-    school.gateway.ip([f"address add {addresses.lan(school.number, 1)[1]}/64 dev lan0 nodad"])
 
 
 def _advertise(lab: Lab, school: BuiltSchool, faults: set[str]) -> None:
     changes = {key: value for fault in sorted(faults & ADVERTISEMENT_FAULTS.keys())
                for key, value in ADVERTISEMENT_FAULTS[fault].items()}  # fmt: skip
     said = msgspec.structs.replace(Advertisement(), **changes)
-    _start_radvd(lab, school.gateway, "lan0", addresses.lan_prefix(school.number), said)
+    start_radvd(lab, school.gateway, "lan0", addresses.lan_prefix(school.number), said)
 
 
 def _advertise_rogue(lab: Lab, terminal: Namespace) -> None:
     terminal.sysctl("net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.eth0.accept_ra=2")
-    _start_radvd(lab, terminal, "eth0", addresses.ROGUE_PREFIX, Advertisement(rdnss=False))
+    start_radvd(lab, terminal, "eth0", addresses.ROGUE_PREFIX, Advertisement(rdnss=False))
 
 
-def _start_radvd(lab: Lab, where: Namespace, port: str, prefix: str, said: Advertisement) -> None:
+def start_radvd(lab: Lab, where: Namespace, port: str, prefix: str, said: Advertisement) -> None:
+    """A router daemon that advertises on one port, until the lab ends."""
     name = f"radvd-{where.name}"
     settings = lab.directory / f"{name}.conf"
     rdnss = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,26 +19,32 @@ from config import settings
 from config.readiness import Finding, Levels, Result, levels_of, settle
 from config.school import School as DeclaredSchool
 from config.units import Seconds
+from tests.agent.ipv6 import repair
 from tests.lab import addresses, ipv6, programs
 from tests.lab.county import BuiltCounty, BuiltSchool
 from tests.lab.description import County, Ipv6Fault, Line, School
-from tests.lab.netns import Lab, Namespace
+from tests.lab.netns import Lab, LabError, Namespace
 
 HTTP_PORT, TRAFFIC_PORT = 8080, 9000
 OUTSIDE, CENTRE = addresses.OUTSIDE, addresses.CENTRE
 NAMES, NAMES_WITHOUT_AAAA = addresses.OUTSIDE_HOSTS[1], addresses.OUTSIDE_HOSTS[0]
 ONE_LINE = (Line(id="a", carrier="tel"),)
 SECONDS_TO_END = 90
+SECONDS_TO_ADDRESS = 20
 Place = Literal["gateway", "lan"]
 PLACES: tuple[Place, ...] = ("gateway", "lan")
 Expected = Mapping[int, Literal["fail"] | int]
+
+
+Delegation = Literal["", "none", "offered", "used"]
 
 
 class Case(msgspec.Struct, frozen=True):
     """One way to break IPv6. ``expected`` says what does not pass: «fail», or the check it is unknown for.
 
     ``drop`` is a rule for what the carrier's access node forwards, ``set_up`` changes the probe's settings,
-    ``code`` is the finding that names the cause.
+    ``code`` is the finding that names the cause. ``delegation`` is what the carrier's DHCPv6 server does
+    where the prefix is not static: has none to give, has one that the gateway leaves, gives one.
     """
 
     expected: Expected
@@ -49,11 +56,17 @@ class Case(msgspec.Struct, frozen=True):
     quiet_rogue: bool = False
     ipv4_use: bool = False
     deaf_client: bool = False
+    delegation: Delegation = ""
 
 
 def beyond(number: int, *, but: tuple[int, ...] = ()) -> dict[int, Literal["fail"] | int]:
     """All that rests on reachability is unknown because of ``number``."""
     return {check: number for check in (7, 8, 9, 10, 11, 13, 14, 15) if check not in but and check != number}
+
+
+def on_lan(number: int) -> dict[int, Literal["fail"] | int]:
+    """All that a client's address and its use rest on is unknown because of ``number``."""
+    return {check: number for check in (4, 5, 6, 13, 15) if check != number}
 
 
 def site(name: str) -> dict[str, Any]:
@@ -62,6 +75,7 @@ def site(name: str) -> dict[str, Any]:
 
 CASES: dict[str, Case] = {
     "good": Case({}),
+    "given": Case({}, faults=("no_lan_prefix",), delegation="used"),
     "noipv6": Case(
         {1: "fail", 2: "fail", 3: "fail", 4: 3, 5: 3, 6: 3, **beyond(1), 13: 3},
         "not_global", lines=(Line(id="a", carrier="tel", ipv6="off"),),
@@ -72,11 +86,13 @@ CASES: dict[str, Case] = {
     ),
     "right": Case({2: "fail", **beyond(2)}, "no_route", ("no_default_route", "zero_router_lifetime")),
     "deadhop": Case({2: "fail", **beyond(2)}, "next_hop_silent", ("dead_next_hop",)),
-    "noprefix": Case({3: "fail", 4: 3, 5: 3, 6: 3, 13: 3}, "lan_without_prefix", ("no_lan_prefix",)),
-    "nora": Case({4: "fail", 5: 4, 6: 4, 13: 4}, "no_advertisement", ("no_router_advertisement",)),
-    "life0": Case({4: "fail", 5: 4, 6: 4, 13: 4}, "lifetime_zero", ("zero_router_lifetime",)),
-    "noauto": Case({4: "fail", 5: 4, 6: 4, 13: 4}, "not_autonomous", ("no_autoconfiguration",)),
-    "noclient": Case({6: "fail", 13: 6}, "no_client_address", deaf_client=True),
+    "noprefix": Case({3: "fail", **on_lan(3)}, "no_delegating_server", ("no_lan_prefix",)),
+    "nodeleg": Case({3: "fail", **on_lan(3)}, "no_delegation", ("no_lan_prefix",), delegation="none"),
+    "left": Case({3: "fail", **on_lan(3)}, "delegation_unused", ("no_lan_prefix",), delegation="offered"),
+    "nora": Case({4: "fail", **on_lan(4)}, "no_advertisement", ("no_router_advertisement",)),
+    "life0": Case({4: "fail", **on_lan(4)}, "lifetime_zero", ("zero_router_lifetime",)),
+    "noauto": Case({4: "fail", **on_lan(4)}, "not_autonomous", ("no_autoconfiguration",)),
+    "noclient": Case({6: "fail", 13: 6, 15: 6}, "no_client_address", deaf_client=True),
     "nordnss": Case({5: "fail"}, "no_dns", ("no_rdnss",)),
     "short": Case({5: "fail"}, "rdnss_short", ("short_rdnss_lifetime",)),
     "hole": Case({7: "fail", **beyond(7)}, "not_reached", ("blackhole",)),
@@ -107,8 +123,7 @@ class Network:
         ]
         self.lab = lab
         self.county = BuiltCounty(lab, County(schools=tuple(schools)))
-        self._serve_names()
-        self._start_collector()
+        self.services = Services(lab, self.county)
         for name, case in self.cases.items():
             self._finish(self.county.schools[name], case)
         self.county.wait_for_ipv6()
@@ -117,36 +132,47 @@ class Network:
                 box = standing(self.county.schools[name])
                 box.sysctl("net.ipv6.conf.eth0.autoconf=0")
                 box.run("ip", "-6", "address", "flush", "dev", "eth0", "scope", "global")
+            if case.delegation == "used":
+                wait_for_address(standing(self.county.schools[name]))
 
     def check(self, name: str) -> dict[int, Finding]:
         """Run the command at the gateway and at the box, and the listener; the school's fifteen findings."""
         school, case = self.county.schools[name], self.cases[name]
-        self._use_line(school)
+        if case.expected.get(15) in {None, "fail"}:
+            self._use_line(school)
         running = {place: self._started(school, case, place) for place in PLACES}
         listener = self._listening(school)
-        views = [json.loads(_output(program)) for program in running.values()]
-        listened = json.loads(_output(listener))
+        views = [json.loads(output_of(program)) for program in running.values()]
+        listened = json.loads(output_of(listener))
         return merged(views, listened["points"])
+
+    def mend(self, name: str) -> None:
+        """Set right what is broken at a school; from then on all fifteen are expected to pass."""
+        school, case = self.county.schools[name], self.cases[name]
+        self.cases[name] = msgspec.structs.replace(case, expected={}, code="", ipv4_use=False)
+        if case.delegation == "none":
+            repair.delegate(self.lab, self.county, school, pool=True)
+        if case.delegation:
+            repair.use_delegation(self.lab, school)
+        else:
+            repair.rebuild(self.lab, self.county, school)
+        if case.deaf_client:
+            standing(school).sysctl("net.ipv6.conf.eth0.autoconf=1")
+        self.services.mend_names(name)
+        wait_for_address(standing(school))
 
     def _started(self, school: BuiltSchool, case: Case, place: Place) -> subprocess.Popen[bytes]:
         where = school.gateway if place == "gateway" else standing(school)
-        file = self._settings(school, case, place)
+        file = self.settings(school, case, place)
         return begun(where, "ipv6", "--config", str(file), "--json")
 
     def _listening(self, school: BuiltSchool) -> subprocess.Popen[bytes]:
         file = self.lab.directory / f"{school.school.id}-gateway.yaml"
-        return begun(
-            school.gateway,
-            "probe",
-            "router_advertisements",
-            "--config",
-            str(file),
-            "--seconds",
-            "7",
-            "--json",
-        )
+        words = ("probe", "router_advertisements", "--config", str(file), "--seconds", "7", "--json")
+        return begun(school.gateway, *words)
 
-    def _settings(self, school: BuiltSchool, case: Case, place: Place) -> Path:
+    def settings(self, school: BuiltSchool, case: Case, place: Place) -> Path:
+        """The file of one agent of a school."""
         lan = "lan0" if place == "gateway" else "eth0"
         probe: dict[str, Any] = {
             "lans": [lan],
@@ -163,12 +189,14 @@ class Network:
             **case.set_up,
         }
         content = {
-            "school": _declared(school),
+            "school": declared(school),
             "stands_on": place,
             "collector": {
                 "url": f"http://{CENTRE[0]}:{HTTP_PORT}",
                 "token_file": str(self.lab.directory / f"{school.school.id}.token"),
             },
+            "spool": {"flush": "2s", "hold": "500ms"},
+            "schedule": {"start_pause": "0s"},
             "probes": {
                 "ipv6_checks": probe,
                 "router_advertisements": {"lans": [lan], "listen": "6s"},
@@ -179,48 +207,13 @@ class Network:
         return file
 
     def _use_line(self, school: BuiltSchool) -> None:
-        """Bring in more than check 15 wants to see, by IPv6 where there is any."""
+        """Bring in more than check 15 wants to see to a host of the LAN, by IPv6 where there is any."""
         words = [sys.executable, "-m", "tests.lab.traffic", "down"]
         address = OUTSIDE[0] if self.cases[school.school.id].ipv4_use else OUTSIDE[1]
         subprocess.run(
-            school.gateway.argv([*words, address, str(TRAFFIC_PORT), "400000000", "0.5"]),
+            standing(school).argv([*words, address, str(TRAFFIC_PORT), "400000000", "0.5"]),
             capture_output=True, check=False, timeout=30,
         )  # fmt: skip
-
-    def _serve_names(self) -> None:
-        """A name server that knows the sites, and one without a single AAAA."""
-        both = [f"--host-record=good.lab.test,{OUTSIDE[0]},{OUTSIDE[1]}",
-                f"--host-record=v4only.lab.test,{OUTSIDE[0]}",
-                f"--host-record=refusing.lab.test,{OUTSIDE[0]},{CENTRE[1]}"]  # fmt: skip
-        self._dnsmasq(NAMES, both)
-        self._dnsmasq(NAMES_WITHOUT_AAAA, [f"--host-record=good.lab.test,{OUTSIDE[0]}"])
-
-    def _dnsmasq(self, listen: tuple[str, str], records: list[str]) -> None:
-        argv = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
-                "--pid-file=", "--user=root", "--bind-interfaces", "--except-interface=lo",
-                *(f"--listen-address={address}" for address in listen), *records]  # fmt: skip
-        self.lab.start(self.county.outside, argv, log=f"dnsmasq-{listen[0]}")
-
-    def _start_collector(self) -> None:
-        data = self.lab.directory / "collector"
-        data.mkdir(mode=0o700)
-        registry = Registry.open(f"sqlite:///{data / 'registry.db'}")
-        for school in self.county.schools.values():
-            registry.put_schools([settings.convert(_declared(school), DeclaredSchool, school.school.id)])
-            token = self.lab.directory / f"{school.school.id}.token"
-            token.write_text(registry.add_agent(school.school.id, "") + "\n")
-            token.chmod(0o600)
-        registry.close()
-        file = self.lab.directory / "collector.yaml"
-        content = {
-            "data_directory": str(data),
-            "listen": {"host": "::", "port": HTTP_PORT},
-            "responder": {"port": 8081, "icmpv6": True, "icmpv6_host": CENTRE[1]},
-        }
-        file.write_text(yaml.safe_dump(content), encoding="utf-8")
-        argv = [str(Path(sys.executable).parent / "xiaotong-collector"), "serve", "--config", str(file)]
-        collector = self.lab.start(self.county.centre, argv, log="collector")
-        programs.wait_for_port(self.county.centre, CENTRE[0], HTTP_PORT, collector)
 
     def _finish(self, school: BuiltSchool, case: Case) -> None:
         for where in (school.gateway, standing(school)):
@@ -228,14 +221,114 @@ class Network:
         if case.drop:
             drop(school.lines[0].access, case.drop)
         if case.quiet_rogue:
-            said = ipv6.Advertisement(router_lifetime=0, autonomous=False, rdnss=False)
-            ipv6._start_radvd(self.lab, school.terminals[0], "eth0", addresses.ROGUE_PREFIX, said)
+            self.start_rogue(school)
+        if case.delegation:
+            repair.delegate(self.lab, self.county, school, pool=case.delegation != "none")
+        if case.delegation == "used":
+            repair.use_delegation(self.lab, school)
+
+    def start_rogue(self, school: BuiltSchool) -> None:
+        """A terminal advertises a prefix that is not the school's; it takes no client's way out."""
+        said = ipv6.Advertisement(router_lifetime=0, autonomous=False, rdnss=False)
+        ipv6.start_radvd(self.lab, school.terminals[0], "eth0", addresses.ROGUE_PREFIX, said)
+
+
+class Services:
+    """What stands beyond the lines: the collector with its far end, and two name servers."""
+
+    def __init__(self, lab: Lab, county: BuiltCounty) -> None:
+        self._lab = lab
+        self._county = county
+        self._serve_names()
+        self._start_collector()
+
+    def get(self, path: str) -> Any:
+        """What the collector answers to a reader of its own host, as JSON."""
+        return json.loads(self.page(path))
+
+    def page(self, path: str) -> bytes:
+        """What the collector answers to a reader of its own host. Raises OSError."""
+        argv = ["curl", "-sSf", "--max-time", "10", f"http://127.0.0.1:{HTTP_PORT}{path}"]
+        done = subprocess.run(self._county.centre.argv(argv), capture_output=True, check=False)
+        if done.returncode:
+            raise OSError(done.stderr.decode(errors="replace"))
+        return done.stdout
+
+    def mend_names(self, case: str) -> None:
+        """Give a site its AAAA record, let the other one answer."""
+        if case == "v4site":
+            self._know(NAMES, f"{OUTSIDE[1]} v4only.lab.test")
+        if case == "noaaaa":
+            self._know(NAMES_WITHOUT_AAAA, f"{OUTSIDE[1]} good.lab.test")
+        if case == "refused":
+            argv = [sys.executable, "-m", "http.server", "--bind", CENTRE[1], "80"]
+            pages = ["--directory", str(self._lab.directory / "www")]
+            web = self._lab.start(self._county.centre, [*argv, *pages], log="web-centre")
+            programs.wait_for_port(self._county.centre, CENTRE[1], 80, web)
+
+    def _serve_names(self) -> None:
+        """A name server that knows the sites, and one without a single AAAA."""
+        self._know(
+            NAMES,
+            f"{OUTSIDE[0]} good.lab.test", f"{OUTSIDE[1]} good.lab.test", f"{OUTSIDE[0]} v4only.lab.test",
+            f"{OUTSIDE[0]} refusing.lab.test", f"{CENTRE[1]} refusing.lab.test",
+        )  # fmt: skip
+        self._know(NAMES_WITHOUT_AAAA, f"{OUTSIDE[0]} good.lab.test")
+        for listen in (NAMES, NAMES_WITHOUT_AAAA):
+            argv = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
+                    "--pid-file=", "--user=root", "--bind-interfaces", "--except-interface=lo",
+                    f"--hostsdir={self._hosts(listen)}",
+                    *(f"--listen-address={address}" for address in listen)]  # fmt: skip
+            self._lab.start(self._county.outside, argv, log=f"dnsmasq-{listen[0]}")
+
+    def _hosts(self, server: tuple[str, str]) -> Path:
+        folder = self._lab.directory / f"hosts-{server[0]}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _know(self, server: tuple[str, str], *records: str) -> None:
+        """More records for a name server, which follows the files of its folder."""
+        folder = self._hosts(server)
+        (folder / f"{len(list(folder.iterdir()))}").write_text("".join(f"{each}\n" for each in records))
+
+    def _start_collector(self) -> None:
+        data = self._lab.directory / "collector"
+        data.mkdir(mode=0o700)
+        registry = Registry.open(f"sqlite:///{data / 'registry.db'}")
+        for school in self._county.schools.values():
+            registry.put_schools([settings.convert(declared(school), DeclaredSchool, school.school.id)])
+            token = self._lab.directory / f"{school.school.id}.token"
+            token.write_text(registry.add_agent(school.school.id, "") + "\n")
+            token.chmod(0o600)
+        registry.close()
+        file = self._lab.directory / "collector.yaml"
+        content = {
+            "data_directory": str(data),
+            "listen": {"host": "::", "port": HTTP_PORT},
+            "access": {"anonymous": "county_admin"},
+            "responder": {"port": 8081, "icmpv6": True, "icmpv6_host": CENTRE[1]},
+        }
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        argv = [str(Path(sys.executable).parent / "xiaotong-collector"), "serve", "--config", str(file)]
+        collector = self._lab.start(self._county.centre, argv, log="collector")
+        programs.wait_for_port(self._county.centre, CENTRE[0], HTTP_PORT, collector)
 
 
 def standing(school: BuiltSchool) -> Namespace:
     """The box in the LAN."""
     assert school.box is not None
     return school.box
+
+
+def wait_for_address(host: Namespace) -> None:
+    """Wait until a host has a settled global address. Raises LabError after a while."""
+    deadline = time.monotonic() + SECONDS_TO_ADDRESS
+    while time.monotonic() < deadline:
+        listed = host.run("ip", "-6", "address", "show", "dev", "eth0", "scope", "global")
+        if "inet6" in listed and "tentative" not in listed:
+            return
+        time.sleep(0.1)
+    raise LabError(f"{host.name} got no IPv6 address within {SECONDS_TO_ADDRESS} s")
 
 
 def drop(access: Namespace, rule: str) -> None:
@@ -259,7 +352,8 @@ def begun(where: Namespace, *words: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(where.argv([agent, *words]), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def _output(program: subprocess.Popen[bytes]) -> bytes:
+def output_of(program: subprocess.Popen[bytes]) -> bytes:
+    """What a command printed. Raises AssertionError where it printed nothing."""
     out, errors = program.communicate(timeout=SECONDS_TO_END)
     if not out:
         raise AssertionError(errors.decode(errors="replace"))
@@ -299,7 +393,8 @@ def levels(found: Mapping[int, Finding]) -> Levels:
     return levels_of({number: finding.result for number, finding in found.items()})
 
 
-def _declared(school: BuiltSchool) -> dict[str, Any]:
+def declared(school: BuiltSchool) -> dict[str, Any]:
+    """The school as its settings have it."""
     lines = [
         {"id": line.line.id, "carrier": line.line.carrier, "interface": line.port} for line in school.lines
     ]
