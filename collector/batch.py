@@ -6,7 +6,7 @@ to disk, read again and handed to a store without being taken apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -68,11 +68,14 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
         """How many points."""
         return sum(map(len, self.groups))
 
-    def points(self, measurements: frozenset[str] | None = None) -> Iterator[Point]:
-        """The points, each with the tags of its series; of all measurements or of those named."""
-        for group in self.groups:
-            if measurements is None or group.measurement in measurements:
-                for values, time_ns, place in zip(group.rows(), group.times_ns, group.places, strict=True):
+    def points(self, of: Callable[[str, Mapping[str, str]], bool] | None = None) -> Iterator[Point]:
+        """The points, each with the tags of its series; of every series, or of those that ``of`` wants by
+        measurement and tags.
+        """
+        wanted = [of is None or of(series.measurement, series.tags) for series in self.series]
+        for group in self.groups if any(wanted) else ():
+            for values, time_ns, place in zip(group.rows(), group.times_ns, group.places, strict=True):
+                if wanted[place]:
                     fields = dict(zip(group.fields, values, strict=True))
                     yield Point(group.measurement, self.series[place].tags, fields, time_ns)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
@@ -24,6 +24,8 @@ UNDECLARED_LINE = "the line is not declared"
 OTHER_RESPONDER = "the responder does not lie beyond this line"
 SHORT_PEAK = "the peak spans less than 10 s or 3 refreshes of the counter"
 LIMITED = "something other than the line limited the test"
+
+_TELLING = frozenset({"ping", "capacity", "ipv6", "access_points", "terminal_test", readiness.SUMMARY})
 
 Direction: TypeAlias = Literal["down", "up", "both"]
 
@@ -102,6 +104,13 @@ class Evidence(msgspec.Struct, frozen=True):
     note: str = ""
     about: Literal["line", "trunk_port", "access_port", "campus", "terminal"] = "line"
     observed: Observed | None = None
+
+
+def may_concern(measurement: str, tags: Mapping[str, str]) -> bool:
+    """Whether points of a series may be evidence, or part of a plateau: nobody need look at the others."""
+    if measurement == "interface":
+        return "line" in tags or "device" in tags
+    return measurement in _TELLING
 
 
 def evidence_of(point: Point, school: School) -> list[Evidence]:

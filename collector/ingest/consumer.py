@@ -6,8 +6,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -31,13 +31,6 @@ AWAY_SECONDS = 5.0
 """A store that refused for longer was away; what came meanwhile is a backlog."""
 LISTENER_ATTEMPTS = 3
 LISTENER_WAIT_SECONDS = 0.5
-WAIT_BEHIND_SECONDS = 0.05
-GATHER_SECONDS = 0.05
-"""Between two groups that are small: what comes meanwhile shares one write and one sync of the store."""
-MUCH_BYTES = 4 * GROUP_BYTES
-"""A journal that holds so much when the collector starts is taken as a backlog: new points go first."""
-AWAY_SECONDS = 5.0
-"""A store that refused for longer was away; what came meanwhile is a backlog."""
 MAX_BACKOFF_SECONDS = 30.0
 
 
@@ -48,6 +41,10 @@ class Listener(Protocol):
         """Points of one school. Must return soon. When it raises it is told again, a few times; then
         the points go on."""
         ...
+
+
+Hears: TypeAlias = Callable[[str, Mapping[str, str]], bool]
+"""Whether a listener looks at the points of a series, by its measurement and tags."""
 
 
 class ConsumerCounts(msgspec.Struct):
@@ -81,6 +78,7 @@ class Consumer:
         self._clock = clock
         self._upkeep_every_seconds = upkeep_every_seconds
         self._listeners: list[Listener] = []
+        self._hears: list[Hears] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="consumer", daemon=True)
         self._upkeep_due = 0.0
@@ -89,9 +87,12 @@ class Consumer:
         self._catch_up_rate = min(catch_up_bytes_per_second, float(GROUP_BYTES) * 1000)
         self._catch_up_due = 0.0
 
-    def add_listener(self, listener: Listener) -> None:
-        """Tell ``listener`` of every point from now on. Call it before ``start``."""
+    def add_listener(self, listener: Listener, hears: Hears | None = None) -> None:
+        """Tell ``listener`` of every point from now on, but of series that nobody ``hears``. Call it before
+        ``start``.
+        """
         self._listeners.append(listener)
+        self._hears.append(hears or _everything)
 
     def start(self) -> None:
         """Begin."""
@@ -187,11 +188,14 @@ class Consumer:
 
     def _tell(self, batches: list[Batch]) -> None:
         for batch in batches:
-            points = list(batch.points()) if self._listeners else []
+            points = list(batch.points(self._heard))
             self.counts.batches += 1
             self.counts.points += len(batch)
             for listener in self._listeners if points else ():
                 self._tell_one(listener, batch.school_id, points)
+
+    def _heard(self, measurement: str, tags: Mapping[str, str]) -> bool:
+        return any(hears(measurement, tags) for hears in self._hears)
 
     def _tell_one(self, listener: Listener, school_id: str, points: Sequence[Point]) -> None:
         """Tell again what a listener could not take, a few times: its database may be busy for a moment."""
@@ -216,3 +220,7 @@ class Consumer:
             self._in_round = False
         if not self._in_round:
             self._upkeep_due = time.monotonic() + self._upkeep_every_seconds
+
+
+def _everything(_measurement: str, _tags: Mapping[str, str]) -> bool:
+    return True

@@ -81,6 +81,11 @@ class UptimeRoom:
             self._look.stop()
         self.records.see_run(self._run, self._now())
 
+    @staticmethod
+    def hears(measurement: str, _: Mapping[str, str]) -> bool:
+        """The series whose points are looked at."""
+        return measurement in {"ping", "agent"}
+
     def on_points(self, school_id: str, points: Iterable[Point]) -> None:
         """Note which minutes have new points."""
         oldest = int((self._now() - HORIZON).timestamp() // self._minute)
