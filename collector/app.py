@@ -38,6 +38,7 @@ from collector.verdicts.ticker import Ticker
 from collector.web.api import api_routes
 from collector.web.readiness_routes import readiness_routes
 from config.clock import Clock, SystemClock
+from config.evidence import may_concern
 
 UPTIME_TICK_SECONDS = 10.0
 
@@ -93,14 +94,14 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     )  # fmt: skip
     stack.callback(uptime.close)
     watch = Ticker([uptime.tick], min(UPTIME_TICK_SECONDS, settings.uptime.minute / 4))
-    consumer.add_listener(verdicts)
-    consumer.add_listener(uptime)
+    consumer.add_listener(verdicts, may_concern)
+    consumer.add_listener(uptime, uptime.hears)
     stack.callback(consumer.stop)
     stack.callback(ticker.stop)
     stack.callback(watch.stop)
     tickets = open_far_end(settings.responder, data, stack, registry=registry, verdicts=verdicts, clock=clock)
     if tickets is not None:
-        consumer.add_listener(tickets)
+        consumer.add_listener(tickets, may_concern)
     icmpv6 = open_icmpv6(settings.responder, data, stack)
     return Rooms(
         settings,
