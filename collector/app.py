@@ -32,6 +32,8 @@ from collector.responder.icmpv6_routes import icmpv6_routes, open_icmpv6
 from collector.rooms import Rooms
 from collector.settings import CollectorSettings
 from collector.store.opening import open_store
+from collector.terminals.room import TerminalRoom
+from collector.terminals.routes import terminal_routes
 from collector.uptime.room import UptimeRoom
 from collector.verdicts.opening import open_room
 from collector.verdicts.ticker import Ticker
@@ -103,6 +105,9 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     if tickets is not None:
         consumer.add_listener(tickets, may_concern)
     icmpv6 = open_icmpv6(settings.responder, data, stack)
+    terminals = TerminalRoom(
+        registry, settings.terminals, verdicts.plans, lambda batch: journal.append(None, batch).result(), clock
+    )
     return Rooms(
         settings,
         clock,
@@ -120,6 +125,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         ticker,
         watch,
         tickets,
+        terminals,
         icmpv6,
     )
 
@@ -134,6 +140,7 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *icmpv6_routes(rooms, rooms.icmpv6),
         *api_routes(rooms),
         *readiness_routes(rooms, rooms.settings.notice),
+        *terminal_routes(rooms.terminals, rooms.registry, rooms.settings.notice),
         *web.routes(rooms, rooms.settings.notice),
     ]
     return guarded(every, rooms.access)

@@ -16,6 +16,7 @@ from collector.responder.icmpv6_routes import FarEndOffice
 from collector.responder.office import TicketOffice
 from collector.settings import CollectorSettings
 from collector.store.interface import Store
+from collector.terminals.room import TerminalRoom
 from collector.uptime.room import UptimeRoom
 from collector.verdicts.room import VerdictRoom
 from collector.verdicts.ticker import Ticker
@@ -42,4 +43,5 @@ class Rooms:
     ticker: Ticker
     watch: Ticker
     tickets: TicketOffice | None
+    terminals: TerminalRoom
     icmpv6: FarEndOffice | None = None

@@ -13,6 +13,7 @@ from collector.enrolment.settings import EnrolmentSettings, TlsSettings
 from collector.messages.settings import MessageSettings
 from collector.messages.settings import contradictions as contradictions_of_messages
 from collector.responder.settings import ResponderSettings
+from collector.terminals.settings import TerminalSettings
 from collector.uptime.settings import UptimeSettings
 from config.settings import SettingsError, load
 from config.units import Bytes, Seconds
@@ -170,6 +171,7 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     registry: RegistrySettings = RegistrySettings()
     verdicts: VerdictSettings = VerdictSettings()
     uptime: UptimeSettings = UptimeSettings()
+    terminals: TerminalSettings = TerminalSettings()
     messages: MessageSettings = MessageSettings()
     responder: ResponderSettings | None = None
     """The far end of capacity tests; absent, this collector has none and issues no tickets."""
