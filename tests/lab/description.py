@@ -54,7 +54,8 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class School(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A school: gateway, LAN with terminals, and where its agent stands (``box``: a host in the LAN).
 
-    With ``snmp`` off the gateway answers no SNMP, so that a box cannot read the lines.
+    With ``snmp`` off the gateway answers no SNMP, so that a box cannot read the lines. ``without`` names
+    probes that its agent does not run.
     """
 
     id: Name
@@ -63,10 +64,14 @@ class School(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classes: int | None = None
     area: Area = "rural"
     level: Level = "primary"
+    township: str = ""
+    longitude: float | None = None
+    latitude: float | None = None
     agent: Literal["gateway", "box", "none"] = "gateway"
     terminals: Annotated[int, msgspec.Meta(ge=1, le=50)] = 1
     ipv6_faults: tuple[Ipv6Fault, ...] = ()
     snmp: bool = True
+    without: tuple[str, ...] = ()
 
 
 class County(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -223,8 +223,12 @@ table inet tests {{
             "schedule": {"start_pause": "2s", "hours": _ALWAYS if "capacity" in self.probes else {}},
             "runner": {"report_every": "10s"},
             "kernel": {"sys": str(hardware_ports(self.lab.directory, school))},
-            "probes": self.probes if school.box is None else self.probes | {"snmp": self._snmp(school)},
+            "probes": self._probes_of(school),
         }
+
+    def _probes_of(self, school: BuiltSchool) -> dict[str, dict[str, object]]:
+        probes = {name: each for name, each in self.probes.items() if name not in school.school.without}
+        return probes if school.box is None else probes | {"snmp": self._snmp(school)}
 
     def _snmp(self, school: BuiltSchool) -> dict[str, object]:
         """The gateway as a box reads it, with the ports by which the lines leave."""
@@ -274,7 +278,12 @@ def declared(school: BuiltSchool) -> dict[str, object]:
         "name": told.name,
         "level": told.level,
         "area": told.area,
-        **({} if told.classes is None else {"classes": told.classes}),
+        "township": told.township,
+        **{
+            name: value
+            for name in ("classes", "longitude", "latitude")
+            if (value := getattr(told, name)) is not None
+        },
         "lines": [
             {"id": line.line.id, "carrier": line.line.carrier, "kind": line.line.kind, "interface": line.port,
              "medium": "fibre"}
