@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import msgspec
 
 from collector.batch import Batch, Group, Series
 from config.measurements import Schema
 from config.points import Point, encode
 
-_FORMATS = {"int": "%di", "float": "%r", "bool": "%s", "string": '"%s"'}
+LINES_AT_ONCE = 256
+"""Of one piece of text: InfluxDB takes 25 MB in one write, and a line may have 64 KB."""
+
+_FORMATS = {"int": "%si", "float": "%s", "bool": "%s", "string": '"%s"'}
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\""})
 _TAIL = " x=true 0"
 
@@ -19,44 +24,48 @@ class Lines:
 
     def __init__(self, measurements: Schema) -> None:
         self._schema = measurements
-        self._templates: dict[tuple[str, tuple[str, ...]], tuple[str, list[int]]] = {}
+        self._templates: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def of(self, batch: Batch, *, other: bool) -> Iterator[str]:
-        """The lines of a batch, of declared measurements or of others."""
+        """The lines of a batch, of declared measurements or of others, in pieces of one line or more."""
         heads: dict[int, str] = {}
         for group in batch.groups:
             if group.other == other:
-                yield from self._of_others(batch, group) if other else self._of_group(batch, group, heads)
+                yield from _of_others(batch, group) if other else self._of_group(batch, group, heads)
 
     def _of_group(self, batch: Batch, group: Group, heads: dict[int, str]) -> Iterator[str]:
-        template, texts = self._template(group)
-        columns: list[Iterable[Any]] = [*group.columns]
-        for place in texts:
-            columns[place] = [value.translate(_ESCAPES) for value in group.columns[place]]
         for place in set(group.places) - heads.keys():
             heads[place] = head_of(batch.series[place])
-        named = map(heads.__getitem__, group.places)
-        return map(template.__mod__, zip(named, *columns, group.times_ns, strict=True))
+        template = self._template(group)
+        named = [heads[place] for place in group.places]
+        columns = (named, *map(_texts, group.columns), _texts(group.times_ns))
+        for first in range(0, len(group), LINES_AT_ONCE):
+            some = (column[first : first + LINES_AT_ONCE] for column in columns)
+            yield "\n".join(map(template.__mod__, zip(*some, strict=True)))
 
-    def _template(self, group: Group) -> tuple[str, list[int]]:
+    def _template(self, group: Group) -> str:
         shape = (group.measurement, group.fields)
         found = self._templates.get(shape)
         if found is None:
             fields = self._schema[group.measurement].fields
-            kinds = [fields[name].type for name in group.fields]
-            text = ",".join(
-                f"{name}={_FORMATS[kind]}" for name, kind in zip(group.fields, kinds, strict=True)
-            )
-            texts = [place for place, kind in enumerate(kinds) if kind == "string"]
-            found = self._templates[shape] = (f"%s {text} %d", texts)
+            texts = (f"{name}={_FORMATS[fields[name].type]}" for name in group.fields)
+            found = self._templates[shape] = f"%s {','.join(texts)} %s"
         return found
-
-    def _of_others(self, batch: Batch, group: Group) -> Iterator[str]:
-        for values, time_ns, place in zip(group.rows(), group.times_ns, group.places, strict=True):
-            fields: dict[str, Any] = dict(zip(group.fields, values, strict=True))
-            yield encode(Point(group.measurement, batch.series[place].tags, fields, time_ns))
 
 
 def head_of(series: Series) -> str:
     """«ping,agent=a1,target=x»: what stands before the fields."""
     return encode(Point(series.measurement, series.tags, {"x": True}, 0)).removesuffix(_TAIL)
+
+
+def _texts(column: Sequence[Any]) -> list[str]:
+    """Values of one kind as line protocol has them, without its marks; numbers as JSON has them."""
+    if isinstance(column[0], str):
+        return [value.translate(_ESCAPES) for value in column]
+    return msgspec.json.encode(column)[1:-1].decode().split(",")
+
+
+def _of_others(batch: Batch, group: Group) -> Iterator[str]:
+    for values, time_ns, place in zip(group.rows(), group.times_ns, group.places, strict=True):
+        fields = dict(zip(group.fields, values, strict=True))
+        yield encode(Point(group.measurement, batch.series[place].tags, fields, time_ns))
