@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,14 +22,13 @@ from tests.agent.ipv6 import repair
 from tests.lab import addresses, ipv6, programs
 from tests.lab.county import BuiltCounty, BuiltSchool
 from tests.lab.description import County, Ipv6Fault, Line, School
-from tests.lab.netns import Lab, LabError, Namespace
+from tests.lab.netns import Lab, Namespace
 
 HTTP_PORT, TRAFFIC_PORT = 8080, 9000
 OUTSIDE, CENTRE = addresses.OUTSIDE, addresses.CENTRE
 NAMES, NAMES_WITHOUT_AAAA = addresses.OUTSIDE_HOSTS[1], addresses.OUTSIDE_HOSTS[0]
 ONE_LINE = (Line(id="a", carrier="tel"),)
 SECONDS_TO_END = 90
-SECONDS_TO_ADDRESS = 20
 Place = Literal["gateway", "lan"]
 PLACES: tuple[Place, ...] = ("gateway", "lan")
 Expected = Mapping[int, Literal["fail"] | int]
@@ -133,7 +131,7 @@ class Network:
                 box.sysctl("net.ipv6.conf.eth0.autoconf=0")
                 box.run("ip", "-6", "address", "flush", "dev", "eth0", "scope", "global")
             if case.delegation == "used":
-                wait_for_address(standing(self.county.schools[name]))
+                repair.wait_for_address(standing(self.county.schools[name]))
 
     def check(self, name: str) -> dict[int, Finding]:
         """Run the command at the gateway and at the box, and the listener; the school's fifteen findings."""
@@ -159,7 +157,7 @@ class Network:
         if case.deaf_client:
             standing(school).sysctl("net.ipv6.conf.eth0.autoconf=1")
         self.services.mend_names(name)
-        wait_for_address(standing(school))
+        repair.wait_for_address(standing(school))
 
     def _started(self, school: BuiltSchool, case: Case, place: Place) -> subprocess.Popen[bytes]:
         where = school.gateway if place == "gateway" else standing(school)
@@ -318,17 +316,6 @@ def standing(school: BuiltSchool) -> Namespace:
     """The box in the LAN."""
     assert school.box is not None
     return school.box
-
-
-def wait_for_address(host: Namespace) -> None:
-    """Wait until a host has a settled global address. Raises LabError after a while."""
-    deadline = time.monotonic() + SECONDS_TO_ADDRESS
-    while time.monotonic() < deadline:
-        listed = host.run("ip", "-6", "address", "show", "dev", "eth0", "scope", "global")
-        if "inet6" in listed and "tentative" not in listed:
-            return
-        time.sleep(0.1)
-    raise LabError(f"{host.name} got no IPv6 address within {SECONDS_TO_ADDRESS} s")
 
 
 def drop(access: Namespace, rule: str) -> None:

@@ -16,7 +16,10 @@ from tests.lab.county import BuiltCounty, BuiltSchool
 from tests.lab.netns import Lab, LabError, Namespace, run
 
 DELEGATED_BITS = 56
+DOCUMENTATION = 32473
+"""Enterprise number of RFC 5612."""
 _END_SECONDS = 5.0
+SECONDS_TO_ADDRESS = 20
 
 
 def rebuild(lab: Lab, county: BuiltCounty, school: BuiltSchool) -> None:
@@ -49,6 +52,7 @@ def delegate(lab: Lab, county: BuiltCounty, school: BuiltSchool, *, pool: bool) 
         "Dhcp6": {
             "interfaces-config": {"interfaces": ["port"]},
             "lease-database": {"type": "memfile", "persist": False},
+            "server-id": {"type": "EN", "enterprise-id": DOCUMENTATION, "identifier": "01", "persist": False},
             "subnet6": [
                 {"id": 1, "subnet": f"{link}::/64", "interface": "port", "pd-pools": pools if pool else []}
             ],
@@ -75,7 +79,19 @@ def use_delegation(lab: Lab, school: BuiltSchool) -> None:
     argv = ["dhclient", "-6", "-P", "-d", "-sf", str(script), "-lf", str(folder / "leases"),
             "-pf", str(folder / "pid"), "-cf", "/dev/null", school.lines[0].port]  # fmt: skip
     lab.start(school.gateway, argv, log=folder.name)
+    wait_for_address(school.gateway, "lan0")
     ipv6.start_radvd(lab, school.gateway, "lan0", "::/64", ipv6.Advertisement())
+
+
+def wait_for_address(host: Namespace, port: str = "eth0") -> None:
+    """Wait until a host has a settled global address. Raises LabError after a while."""
+    deadline = time.monotonic() + SECONDS_TO_ADDRESS
+    while time.monotonic() < deadline:
+        listed = host.run("ip", "-6", "address", "show", "dev", port, "scope", "global")
+        if "inet6" in listed and "tentative" not in listed:
+            return
+        time.sleep(0.1)
+    raise LabError(f"{host.name} got no IPv6 address within {SECONDS_TO_ADDRESS} s")
 
 
 def end(where: Namespace, name: str) -> None:
