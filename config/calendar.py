@@ -60,6 +60,8 @@ class CalendarSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     make_up_days: tuple[date, ...] = ()
     public_holidays: Literal["china", "none"] = "china"
     expected_off: tuple[Hours, ...] = ()
+    exams: tuple[Days, ...] = ()
+    """Days of examinations: what is not severe waits, nobody is disturbed by messages."""
 
 
 class SchoolCalendar:
@@ -137,7 +139,7 @@ class SchoolCalendar:
 def load_calendar(path: Path) -> SchoolCalendar:
     """Read a calendar file. Raises SettingsError, one line: file, key, what is allowed."""
     settings = load(path, CalendarSettings)
-    for key, spans in (("terms", settings.terms), ("holidays", settings.holidays)):
+    for key, spans in (("terms", settings.terms), ("holidays", settings.holidays), ("exams", settings.exams)):
         for number, days in enumerate(spans):
             if days.ends < days.starts:
                 raise SettingsError(
