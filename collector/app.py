@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
 from collector import web
+from collector.access.pages import access_routes
 from collector.access.room import AccessRoom
 from collector.access.routes import guarded
 from collector.enrolment.room import EnrolmentRoom
@@ -55,7 +56,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     registry = Registry.open(settings.registry_url, settings.registry.refresh)
     stack.callback(registry.close)
-    access = AccessRoom(registry, settings.access)
+    access = AccessRoom(registry, settings.access, clock)
     verdicts = open_room(registry, settings.verdicts, clock)
     store = open_store(settings)
     stack.callback(store.close)
@@ -89,7 +90,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     )
     stack.callback(ingest.close)
     ingest.remember(store)
-    ticker = Ticker([verdicts.tick, registry.flush_seen, ingest.save, enrolment.tick])
+    ticker = Ticker([verdicts.tick, registry.flush_seen, access.tick, ingest.save, enrolment.tick])
     uptime = UptimeRoom(
         registry, store, liveness, verdicts.calendar, settings.uptime,
         heartbeat_seconds=settings.heartbeat, clock=clock,
@@ -134,6 +135,7 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
     """Every route of every room, each behind the guard. Raises UnguardedRoute for one without permission."""
     every: list[BaseRoute] = [
         *rooms.ingest.routes(),
+        *access_routes(rooms.access, rooms.settings.notice),
         *metrics_routes(rooms),
         *enrolment_routes(rooms.enrolment, rooms.settings),
         *ticket_routes(rooms),

@@ -235,6 +235,7 @@ def _contradictions(settings: CollectorSettings) -> list[str]:
             "key public_url: http:// or https:// with a host, and no user, is allowed",
         ),
         (store.day_offset >= DAY_SECONDS, "key store.day_offset: less than 24h is allowed"),
+        *settings.access.contradictions(),
         (
             settings.enrolment.rotate_every < 2 * settings.enrolment.overlap,
             "key enrolment.rotate_every: at least twice enrolment.overlap is allowed",

@@ -16,8 +16,6 @@ from collector.ingest.answers import Answer
 from collector.ingest.intake import AgentIdentity
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-AMBIENT = frozenset({Via.SESSION, Via.THIS_HOST})
-"""What a browser sends along by itself, so that another site could make it send a request."""
 
 
 class Doorkeeper(Protocol):
@@ -75,9 +73,19 @@ class Guard:
             return HTTPStatus.UNAUTHORIZED
         if not who.may(self._permission):
             return HTTPStatus.FORBIDDEN
-        if request.method not in SAFE_METHODS and who.via in AMBIENT and comes_from_elsewhere(request):
+        if request.method not in SAFE_METHODS and _is_made_elsewhere(request, who):
             return HTTPStatus.FORBIDDEN
         school_id = request.path_params.get("school_id")
         if school_id is None or (who.sees(school_id) and self._doorkeeper.knows_school(school_id)):
             return None
         return HTTPStatus.NOT_FOUND
+
+
+def _is_made_elsewhere(request: Request, who: Who) -> bool:
+    """Another site's page made a browser send what it sends by itself: its cookie, or that it is this host.
+
+    Every browser names the site of a POST; so a session's request that names none is not one of our pages.
+    """
+    if who.via is Via.SESSION:
+        return comes_from_elsewhere(request, silent=True)
+    return who.via is Via.THIS_HOST and comes_from_elsewhere(request)

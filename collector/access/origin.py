@@ -1,4 +1,4 @@
-"""Whether a request was made by a page of this collector, and whether it was made on this host.
+"""Where a request comes from: which site's page made it, which address, whether this very host.
 
 A browser says with every POST which site's page made it: ``Sec-Fetch-Site`` (W3C Fetch Metadata) or
 ``Origin`` (RFC 6454). Programs say neither, and carry no cookie that another site could use.
@@ -7,6 +7,7 @@ A browser says with every POST which site's page made it: ``Sec-Fetch-Site`` (W3
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -15,15 +16,18 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "v
 """What proxies add."""
 
 
-def comes_from_elsewhere(request: Request) -> bool:
-    """True for a request that a page of another site made the browser send."""
+def comes_from_elsewhere(request: Request, *, silent: bool = False) -> bool:
+    """True for a request that a page of another site made the browser send.
+
+    ``silent`` is the answer for a request that says nothing of its site.
+    """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site not in {"same-origin", "none"}
     origin = request.headers.get("origin")
-    return (
-        origin is not None and origin.lower().partition("://")[2] != request.headers.get("host", "").lower()
-    )
+    if origin is None:
+        return silent
+    return origin.lower().partition("://")[2] != request.headers.get("host", "").lower()
 
 
 def is_on_this_host(request: Request) -> bool:
@@ -37,6 +41,29 @@ def is_on_this_host(request: Request) -> bool:
     return is_loopback(request.client.host) and (named == "localhost" or is_loopback(named))
 
 
+def client_address(request: Request, proxies: Collection[str]) -> str:
+    """The address of whoever asks; what trusted ``proxies`` say goes before the connection's own.
+
+    The last entry of X-Forwarded-For that is no trusted proxy: earlier ones are only claimed.
+    """
+    address = request.client.host if request.client else ""
+    if address not in proxies:
+        return address
+    for entry in reversed(request.headers.get("x-forwarded-for", "").split(",")):
+        address = entry.strip()
+        if address not in proxies:
+            break
+    return address if is_address(address) else ""
+
+
+def is_secure(request: Request, proxies: Collection[str]) -> bool:
+    """True where the reader's own connection is TLS."""
+    peer = request.client.host if request.client else ""
+    if peer in proxies and "x-forwarded-proto" in request.headers:
+        return request.headers["x-forwarded-proto"].strip().lower() == "https"
+    return request.url.scheme == "https"
+
+
 def is_loopback(text: str) -> bool:
     """True for an address of loopback, ``127.0.0.1`` or ``::1``."""
     try:
@@ -44,7 +71,16 @@ def is_loopback(text: str) -> bool:
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+    return bool((mapped or address).is_loopback)
+
+
+def is_address(text: str) -> bool:
+    """True for an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _host(authority: str) -> str:

@@ -2,9 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
+
+from collector.access.origin import is_address
+from config.units import Seconds
+
+DAY_SECONDS = 86400
+AUDIT_AT_LEAST = 180 * DAY_SECONDS
+"""等保 2.0 (GB/T 22239-2019) and art. 21 of the Cybersecurity Law ask for logs of six months."""
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class PasswordSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Passwords and guesses at them."""
+
+    characters: Annotated[int, msgspec.Meta(ge=8, le=128)] = 10
+    """A new password has at least so many."""
+    link: Seconds = Seconds(3600)
+    """How long a one-time link to set a password is valid."""
+    memory_mebibytes: Annotated[int, msgspec.Meta(ge=8, le=1024)] = 19
+    """Of one argon2id hash (RFC 9106); 19 MiB with 2 rounds is the least that OWASP advises."""
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=20)] = 2
+    """Of one argon2id hash."""
+    hashing_at_once: Count = 2
+    """Passwords compared at one time; others wait their turn."""
+    free_tries: Count = 5
+    """Wrong passwords of one address for one user before the first wait."""
+    first_wait: Seconds = Seconds(2)
+    """The first wait; it doubles with each further wrong password."""
+    longest_wait: Seconds = Seconds(900)
+    """The longest wait. It holds for that address and that user alone."""
+
+
+class OidcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A login service of the county's own, by OpenID Connect (authorization code with PKCE)."""
+
+    issuer: str
+    """Its issuer: https://, or http:// on loopback."""
+    client_id: str
+    """What it calls this collector."""
+    client_secret_file: str = ""
+    """A file of mode 0600 with this client's secret; empty for a public client."""
+    ca_file: str = ""
+    """Certificates that the service's must follow from; empty means the system's."""
+    claim: str = "sub"
+    """The claim that names a user (``users add --oidc``): one that the service never gives to another."""
+    timeout: Seconds = Seconds(10)
+    """Of one request to it."""
 
 
 class AccessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -13,3 +62,63 @@ class AccessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     anonymous: Literal["none", "display", "county_admin"] = "none"
     """Who somebody on this very host is without logging in: a connection from loopback to loopback, passed on
     by no proxy. From the network nobody is anybody without a login. Leave none behind a reverse proxy."""
+    url: str = ""
+    """Where people reach the pages, https://county.example; empty: where this request came to."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of reverse proxies, whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    session_idle: Seconds = Seconds(2 * 3600)
+    """A login ends after so long without a request."""
+    session: Seconds = Seconds(12 * 3600)
+    """And after so long in any case."""
+    display_session: Seconds = Seconds(90 * DAY_SECONDS)
+    """Both, for the role display: a screen on a wall."""
+    token: Seconds = Seconds(400 * DAY_SECONDS)
+    """The longest that an API token may be valid."""
+    audit: Seconds = Seconds(400 * DAY_SECONDS)
+    """How long the log of who did what is kept: at least 180d."""
+    passwords: PasswordSettings = PasswordSettings()
+    oidc: OidcSettings | None = None
+    """The login service; absent, users have passwords."""
+
+    def contradictions(self) -> Iterator[tuple[bool, str]]:
+        """What cannot be: whether it is so, and what to say."""
+        yield self.audit < AUDIT_AT_LEAST, "key access.audit: at least 180d is allowed"
+        yield self.session < self.session_idle, "key access.session: at least access.session_idle is allowed"
+        yield min(self.session_idle, self.token) <= 0, "key access: durations above 0 are allowed"
+        for proxy in self.proxies:
+            yield not is_address(proxy), f"key access.proxies: {proxy!r} is no address"
+        yield (
+            bool(self.url) and not _is_origin(self.url),
+            "key access.url: like https://county.example is allowed",
+        )
+        if self.oidc is not None:
+            yield (
+                not _is_safe(self.oidc.issuer),
+                "key access.oidc.issuer: https:// is allowed, and http:// on loopback",
+            )
+            yield not self.oidc.client_id, "key access.oidc.client_id: is empty"
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return (
+            url.scheme in {"http", "https"}
+            and bool(url.hostname)
+            and not url.username
+            and url.path in {"", "/"}
+        )
+    except ValueError:
+        return False
+
+
+def _is_safe(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return False
+    if url.username or not url.hostname:
+        return False
+    return url.scheme == "https" or (
+        url.scheme == "http" and url.hostname in {"127.0.0.1", "::1", "localhost"}
+    )

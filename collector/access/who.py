@@ -18,6 +18,7 @@ class Via(enum.Enum):
 
     NOTHING = "nothing"
     THIS_HOST = "this_host"
+    COMMAND = "command"
     SESSION = "session"
     TOKEN = "token"  # noqa: S105 (no secret)
 
@@ -25,8 +26,8 @@ class Via(enum.Enum):
 class Who(msgspec.Struct, frozen=True):
     """Somebody with permissions, over all schools (``schools`` is None) or over some.
 
-    ``name`` is what the audit log says: a user's name, ``this host``, or nothing for nobody. ``csrf`` is
-    what forms of this session must carry.
+    ``name`` is what the audit log says: a user's name, ``this host``, or nothing for nobody; ``address`` is
+    where he asks from.
     """
 
     name: str
@@ -36,8 +37,7 @@ class Who(msgspec.Struct, frozen=True):
     via: Via = Via.NOTHING
     user_id: int | None = None
     token_id: int | None = None
-    session_id: int | None = None
-    language: str = ""
+    address: str = ""
 
     def may(self, permission: Permission) -> bool:
         """True when this permission is held, over whichever schools."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -11,6 +12,9 @@ import msgspec
 from collector.settings import load_settings
 from config.cli import fail
 from config.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collector.access.room import AccessRoom
 
 
 @click.command("serve", help="Run the collector until SIGTERM or Ctrl-C.")
@@ -47,8 +51,21 @@ def command(config_file: Path, port: int | None) -> None:
     with listen(settings.listen) as server_socket:
         host, bound_port = server_socket.getsockname()[:2]
         logging.getLogger(__name__).info("listening host=%s port=%d", host, bound_port)
-        if not serve(make_app(settings), settings.listen, server_socket):
+        app = make_app(settings, on_ready=lambda rooms: _tell_first_link(rooms.access, host, bound_port))
+        if not serve(app, settings.listen, server_socket):
             fail("the collector could not start; the log says why")
+
+
+def _tell_first_link(access: AccessRoom, host: str, port: int) -> None:
+    """While no county admin can log in: a link to set the first password, printed and kept nowhere."""
+    secret = access.first_link()
+    if secret is None:
+        return
+    named = f"[{host}]" if ":" in host else host
+    url = access.settings.url.rstrip("/") or f"http://{named}:{port}"
+    minutes = round(access.settings.passwords.link / 60)
+    click.echo(f"Nobody can log in yet. Within {minutes} min, set the first admin's password:", err=True)
+    click.echo(f"  {url}/password?link={secret}", err=True)
 
 
 def _make_data_directory(folder: Path) -> None:

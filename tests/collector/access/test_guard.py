@@ -114,6 +114,7 @@ def test_nobody_is_led_to_the_log_in_or_told_in_json() -> None:
         (Via.SESSION, {"sec-fetch-site": "same-site"}, 403),
         (Via.SESSION, {"origin": "https://evil.test"}, 403),
         (Via.SESSION, {"origin": "null"}, 403),
+        (Via.SESSION, {}, 403),
         (Via.THIS_HOST, {"origin": "https://evil.test"}, 403),
         (Via.THIS_HOST, {}, 200),
         (Via.TOKEN, {"origin": "https://evil.test"}, 200),

@@ -1,0 +1,60 @@
+"""Forms of the pages: read within bounds, and only from our own pages."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import Request
+
+MAX_BODY_BYTES = 16 * 1024
+MAX_FIELDS = 50
+TYPE = "application/x-www-form-urlencoded"
+
+
+class BadForm(Exception):
+    """A body that is no form of ours."""
+
+
+class Form:
+    """The fields of a form."""
+
+    def __init__(self, fields: dict[str, list[str]]) -> None:
+        self._fields = fields
+
+    def text(self, name: str) -> str:
+        """One field, without space around it; empty when it is not there."""
+        return self.secret(name).strip()
+
+    def secret(self, name: str) -> str:
+        """One field as it was typed."""
+        return self._fields.get(name, [""])[0]
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a field."""
+        return self._fields.get(name, [])
+
+
+async def form_of(request: Request) -> Form:
+    """The form that a request carries. Raises BadForm for one too long or of another kind."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != TYPE:
+        raise BadForm
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BadForm
+    try:
+        return Form(parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise BadForm from None
+
+
+def page_after(wanted: str) -> str:
+    """Where to go after a login: a page of ours, whatever the address says."""
+    if not wanted.startswith("/") or wanted.startswith(("//", "/\\")) or not wanted.isprintable():
+        return "/"
+    try:
+        parts = urlsplit(wanted)
+    except ValueError:
+        return "/"
+    return "/" if parts.scheme or parts.netloc or "\\" in wanted or len(wanted) > 1000 else wanted
