@@ -57,13 +57,13 @@ def message_settings(**values: Any) -> MessageSettings:
     return convert(values, MessageSettings, "test")
 
 
-def incident(number: int = 42, kind: Any = "line_down", **values: Any) -> Incident:
+def incident(identity: int = 42, kind: Any = "line_down", **values: Any) -> Incident:
     made: dict[str, Any] = {
         "school_id": "s1", "subject": "line/wan", "severity": "critical", "state": "open",
         "started_at": BEGAN, "noticed_at": AT, "number": 2, "opened_at": AT,
         "facts": Facts(cause="carrier", look_at="line_and_modem"),
     }  # fmt: skip
-    return Incident(id=number, kind=kind, **{**made, **values})
+    return Incident(id=identity, kind=kind, **{**made, **values})
 
 
 def change(what: Any = "opened", of: Incident | None = None, **values: Any) -> Change:
