@@ -30,3 +30,35 @@ def keep_reserve(path: Path, size: int) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Put a whole file in place of another, its owner's alone. Raises OSError."""
+    write_whole(path, content, 0o600)
+
+
+def write_whole(path: Path, content: bytes, mode: int) -> None:
+    """Put a whole file in place of another: on disk when this returns, old or new, never half. It belongs to
+    whom its directory does, where we may say so. Raises OSError.
+    """
+    half = path.with_name(f".{path.name}.half")
+    half.unlink(missing_ok=True)
+    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        owner = path.parent.stat()
+        if os.geteuid() == 0:
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    half.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Names that were given or taken in it survive a power cut from now on."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 import agent
+from agent.credentials import INVITED_AGAIN
 from agent.link import Link, LinkError
 from agent.settings import HeartbeatSettings
 from config.clock import Clock
@@ -17,12 +19,22 @@ from config.clock import Clock
 log = logging.getLogger(__name__)
 
 HEARTBEAT_PATH = "/api/v1/heartbeat"
+REFUSED = frozenset({401, 403})
 
 State = Literal["running", "restarting", "stopping"]
 
 
-class _Answer(msgspec.Struct):
+class Told(msgspec.Struct, frozen=True):
+    """What the collector answers: the next beat, the revision of the county's configuration for this agent,
+    and whether it wants the token replaced.
+    """
+
     heartbeat_seconds: float
+    config: str = ""
+    rotate: bool = False
+
+
+Said = Mapping[str, str]
 
 
 class Heartbeat:
@@ -37,13 +49,20 @@ class Heartbeat:
         boot_id: str,
         stop: threading.Event,
         proc: Path = Path("/proc"),
+        said: Callable[[], Said | None] = lambda: None,
+        on_told: Callable[[Told], None] = lambda _told: None,
     ) -> None:
+        """``said`` is what is told of the county's configuration; ``on_told`` hears the answers, and must not
+        wait for anything.
+        """
         self._link = link
         self._settings = settings
         self._clock = clock
         self._boot_id = boot_id
         self._stop = stop
         self._proc = proc
+        self._said = said
+        self._on_told = on_told
         self._every = float(settings.every)
 
     def run(self) -> None:
@@ -60,17 +79,24 @@ class Heartbeat:
             "uptime_seconds": host_uptime_seconds(self._proc),
             "version": agent.__version__,
             "state": state,
+            "config": self._said(),
         }
         try:
             answer = self._link.post(
                 HEARTBEAT_PATH, msgspec.json.encode(body), {"Content-Type": "application/json"}
             )
             if answer.status == 200:
-                asked = msgspec.json.decode(answer.body, type=_Answer).heartbeat_seconds
-                self._every = min(max(asked, self._settings.every_min), self._settings.every_max)
+                self._hear(msgspec.json.decode(answer.body, type=Told))
+            elif answer.status in REFUSED:
+                log.error("heartbeat refused status=%d; %s", answer.status, INVITED_AGAIN)
+                return max(self._every, float(self._settings.refused_pause))
         except (LinkError, msgspec.MsgspecError) as error:
             log.debug("heartbeat failed error=%s", error)
         return self._every
+
+    def _hear(self, told: Told) -> None:
+        self._every = min(max(told.heartbeat_seconds, self._settings.every_min), self._settings.every_max)
+        self._on_told(told)
 
 
 def host_uptime_seconds(proc: Path) -> float:

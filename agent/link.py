@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -45,18 +45,25 @@ class Link:
     def __init__(
         self,
         url: str,
-        token: Secret,
+        token: Secret | Callable[[], Secret] | None,
         timeout_seconds: float,
         ca_file: Path | None = None,
         names: Names | None = None,
+        *,
+        verify: bool = True,
     ) -> None:
+        """``token`` may be a function that gives the one of the moment; None sends no authorization.
+
+        ``verify`` False believes whoever answers: only for what is checked by its hash.
+        """
         parts = urlsplit(url)
         self._secure = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", parts.port
         self._prefix = parts.path.rstrip("/")
-        self._authorization = Secret(f"Token {token}")
+        self._token = token
         self._timeout = timeout_seconds
         self._ca_file = ca_file
+        self._verify = verify
         self._names = names or Names()
         self._trust: ssl.SSLContext | None = None
         self._connection: http.client.HTTPConnection | None = None
@@ -66,15 +73,29 @@ class Link:
 
         A connection that the other side closed meanwhile is opened once more: what we send may arrive twice.
         """
+        return self._asked("POST", path, body, headers)
+
+    def get(self, path: str, headers: Mapping[str, str], max_bytes: int = MAX_ANSWER_BYTES) -> Answer:
+        """Ask for something of at most ``max_bytes``; what is longer comes cut. Raises LinkError."""
+        return self._asked("GET", path, None, headers, max_bytes)
+
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> Answer:
         reused = self._connection is not None
         try:
-            return self._exchange(path, body, headers)
+            return self._exchange(method, path, body, headers, max_bytes=max_bytes)
         except _FAILURES as error:
             failure = self._failed(error)
             if not (reused and isinstance(error, _CLOSED_MEANWHILE)):
                 raise failure from None
         try:
-            return self._exchange(path, body, headers)
+            return self._exchange(method, path, body, headers, max_bytes=max_bytes)
         except _FAILURES as error:
             raise self._failed(error) from None
 
@@ -84,20 +105,26 @@ class Link:
         if connection is not None:
             connection.close()
 
-    def _exchange(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, max_bytes: int
+    ) -> Answer:
         if self._connection is None:
             self._connection = self._opened()
         connection = self._connection
         with _limited(connection, self._timeout):
-            connection.request(
-                "POST", self._prefix + path, body, {"Authorization": self._authorization, **headers}
-            )
+            connection.request(method, self._prefix + path, body, {**self._authorization(), **headers})
             response = connection.getresponse()
-            content = response.read(MAX_ANSWER_BYTES)
+            content = response.read(max_bytes)
         if not response.isclosed() or response.will_close:
             self.close()
         received = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, received, content)
+
+    def _authorization(self) -> dict[str, str]:
+        if self._token is None:
+            return {}
+        token = self._token() if callable(self._token) else self._token
+        return {"Authorization": Secret(f"Token {token}")}
 
     def _failed(self, error: Exception) -> LinkError:
         """Forget the connection, and what certificates are trusted: the file may be mended meanwhile."""
@@ -111,12 +138,17 @@ class Link:
             plain = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
             plain.sock = self._connected(plain.port)
             return plain
-        trust = self._trust = self._trust or ssl.create_default_context(cafile=self._ca_file)
+        trust = self._trust = self._trust or self._trusted()
         secure = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=trust)
         secure.sock = self._connected(secure.port)
         with _limited(secure, self._timeout):
             secure.sock = trust.wrap_socket(secure.sock, server_hostname=self._host)
         return secure
+
+    def _trusted(self) -> ssl.SSLContext:
+        if not self._verify:
+            return ssl._create_unverified_context()  # noqa: S323
+        return ssl.create_default_context(cafile=self._ca_file)
 
     def _connected(self, port: int) -> socket.socket:
         """The first of the host's addresses that takes a connection, all within the time-out.

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from agent.catalogue import PlannedProbe
+from agent.measuring import job_of
 from agent.probe import Site
 from agent.runner import Job, Outcome, Runner
-from agent.service import job_of
 from config.clock import Clock
 
 Told = Callable[[Outcome], None]

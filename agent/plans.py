@@ -9,6 +9,8 @@ from config.settings import SettingsError
 
 def plan_of(loaded: LoadedSettings) -> Plan:
     """Read the plan to judge by. Raises SettingsError, one line."""
+    if loaded.plan is not None:
+        return loaded.plan
     if loaded.plan_file is not None:
         return load_plan(loaded.plan_file)
     plans = shipped_plans()

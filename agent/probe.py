@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ class Site(msgspec.Struct, frozen=True):
 
     ``stands_on`` is ``gateway`` (sees every line and all traffic) or ``lan`` (a true client behind it).
     ``settings_directory`` is where paths in settings are relative to.
+    ``credential`` gives the token of the moment, which the agent replaces now and then: ask ``token()``.
     ``collector_url`` is None when the agent runs alone (``xiaotong-agent check`` before enrolment).
     """
 
@@ -35,10 +36,15 @@ class Site(msgspec.Struct, frozen=True):
     collector_url: str | None = None
     collector_token: str | None = None
     collector_ca_file: Path | None = None
+    credential: Callable[[], str] | None = None
     state_directory: Path | None = None
     settings_directory: Path = Path()
     proc: Path = Path("/proc")
     sys: Path = Path("/sys")
+
+    def token(self) -> str | None:
+        """The agent's token as it is now; None before enrolment."""
+        return self.credential() if self.credential is not None else self.collector_token
 
 
 class Run:

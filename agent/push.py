@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Callable
 
+from agent.credentials import INVITED_AGAIN
 from agent.link import Answer, Link, LinkError
 from agent.settings import PushSettings
 from agent.spool import Spool
@@ -80,6 +81,7 @@ class Push:
         self._random_between = random_between
         self._live = ("", 0)
         self._failures = 0
+        self._refusals = 0
 
     def run(self) -> None:
         """Send until the agent stops."""
@@ -114,12 +116,10 @@ class Push:
     def _act(self, batch: Batch, answer: Answer, *, live: bool) -> float:
         what = reaction(answer.status)
         if what is Reaction.REFUSED:
-            hint = "; the token is not known there: look at token_file" if answer.status == 401 else ""
-            log.error("push refused status=%d; the batch is kept%s", answer.status, hint)
-            return float(self._settings.refused_pause)
+            return self._pause_after_refusal(answer)
         if what is Reaction.LATER:
             return self._pause_as_asked(answer)
-        self._failures = 0
+        self._failures = self._refusals = 0
         if live:
             self._live = (batch.spool_id, batch.sequence)
         self._settle(batch, answer, what)
@@ -138,6 +138,14 @@ class Push:
             aside = answer.headers.get("x-xiaotong-set-aside", "0")
             if aside != "0":
                 log.warning("collector set points aside sequence=%d points=%s", batch.sequence, aside[:20])
+
+    def _pause_after_refusal(self, answer: Answer) -> float:
+        """Longer each time: who is not enrolled any more shall not knock for ever."""
+        hint = f"; token_file: {INVITED_AGAIN}" if answer.status == 401 else ""
+        log.error("push refused status=%d; the batch is kept%s", answer.status, hint)
+        self._refusals += 1
+        pause = self._settings.refused_pause * 2 ** min(self._refusals - 1, 10)
+        return float(min(pause, max(self._settings.refused_pause, self._settings.refused_pause_max)))
 
     def _pause_as_asked(self, answer: Answer) -> float:
         asked = answer.retry_after_seconds()

@@ -59,6 +59,8 @@ class Runner:
         self._lock = threading.Lock()
         self._running: dict[str, tuple[Job, int]] = {}
         self._told: set[tuple[str, str, int]] = set()
+        self.broken: dict[str, str] = {}
+        """The probes that broke by a bug, and how they did last."""
 
     def run(self, job: Job) -> Outcome:
         """Measure once. Never raises for what a probe does."""
@@ -125,6 +127,7 @@ class Runner:
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         key = (name, type(error).__name__, trace.tb_lineno if trace else 0)
+        self.broken[name] = one_line(f"{type(error).__name__}: {error}")
         first = key not in self._told and len(self._told) < MAX_DISTINCT_ERRORS
         self._told.add(key) if first else None
         log.error(

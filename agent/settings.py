@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from agent.catalogue import PROBES, PlannedProbe, planned
+from agent.central_addresses import is_entry
 from agent.probe import Site
 from config.school import School
 from config.settings import SettingsError, load
 from config.units import Bytes, Seconds
+
+if TYPE_CHECKING:
+    from agent.credentials import Credential
+    from config.plan import Plan
 
 MAX_TOKEN_BYTES = 4096
 MIN_SPOOL_BYTES = 256 * 1024
@@ -86,7 +91,9 @@ class PushSettings(_Strict, frozen=True):
     backoff_max: Seconds = Seconds(300)
     """The longest such pause."""
     refused_pause: Seconds = Seconds(60)
-    """The pause after the collector refused the token."""
+    """The pause after the collector refused the token; it doubles each time."""
+    refused_pause_max: Seconds = Seconds(600)
+    """The longest such pause."""
     retry_after_max: Seconds = Seconds(3600)
     """The longest wait that the collector may ask for."""
 
@@ -100,6 +107,8 @@ class HeartbeatSettings(_Strict, frozen=True):
     """The longest interval that the collector may ask for."""
     timeout: Seconds = Seconds(5)
     """Of one heartbeat."""
+    refused_pause: Seconds = Seconds(60)
+    """The least interval after the collector refused the token."""
 
 
 class Mute(_Strict, frozen=True):
@@ -154,6 +163,29 @@ class KernelSettings(_Strict, frozen=True):
     """The sys file system."""
 
 
+class CentralSettings(_Strict, frozen=True):
+    """What the county may have this agent do. It never sets files, programs, or where the points go."""
+
+    enabled: bool = True
+    """Off: only this file says what is measured."""
+    addresses: tuple[str, ...] = (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "fc00::/7",
+    )
+    """Networks, addresses and names («*.county.example») that the county may have asked, pinged and polled,
+    beside the default gateway and the collector."""
+    every: Seconds = Seconds(900)
+    """How often its configuration is asked for, where no heartbeat's answer tells of a new one."""
+    pause: Seconds = Seconds(5)
+    """The least time between two such questions; each is moved by a random part of it."""
+    probation: Seconds = Seconds(120)
+    """If a probe breaks or the agent ends within that time of a new configuration, the last good one holds
+    again."""
+
+
 class AgentSettings(_Strict, frozen=True):
     """The whole file. Paths in it are relative to it."""
 
@@ -175,6 +207,7 @@ class AgentSettings(_Strict, frozen=True):
     schedule: ScheduleSettings = ScheduleSettings()
     runner: RunnerSettings = RunnerSettings()
     log: LogSettings = LogSettings()
+    central: CentralSettings = CentralSettings()
     kernel: KernelSettings = KernelSettings()
     probes: dict[str, Any] = {}
     """What is measured; each name is a probe of this reference."""
@@ -186,6 +219,8 @@ class LoadedSettings(msgspec.Struct, frozen=True):
     file: Path
     settings: AgentSettings
     probes: tuple[PlannedProbe, ...]
+    plan: Plan | None = None
+    """The county's plan, where it sent one whole."""
 
     def path(self, written: str) -> Path:
         """A path as it is meant: relative to the file that names it."""
@@ -219,14 +254,23 @@ class LoadedSettings(msgspec.Struct, frozen=True):
             raise SettingsError(f"{self.file}: key collector: is missing; it needs url and token_file")
         return read_token(self.path(collector.token_file), str(self.file))
 
-    def site(self, token: Secret | None = None) -> Site:
-        """What the probes are told of the place. Without ``token`` they can ask the collector for nothing."""
+    def credential(self) -> Credential:
+        """The agent's token as its file has it at each moment. Raises SettingsError."""
+        from agent.credentials import Credential  # noqa: PLC0415 (it needs Secret from here)
+
+        self.token()
+        collector = self.settings.collector
+        return Credential(self.path(collector.token_file if collector else ""), str(self.file))
+
+    def site(self, token: Secret | None = None, credential: Callable[[], str] | None = None) -> Site:
+        """What the probes are told of the place. Without either they can ask the collector for nothing."""
         collector = self.settings.collector
         return Site(
             school=self.settings.school,
             stands_on=self.settings.stands_on,
             collector_url=collector.url.rstrip("/") if collector else None,
             collector_token=token,
+            credential=credential,
             collector_ca_file=self.ca_file,
             state_directory=self.state_directory,
             settings_directory=self.file.parent,
@@ -237,9 +281,15 @@ class LoadedSettings(msgspec.Struct, frozen=True):
 
 def load_settings(file: Path, package: str = PROBES) -> LoadedSettings:
     """Read and check the agent's settings. Raises SettingsError: one line with file, key, what is allowed."""
-    settings = load(file, AgentSettings)
+    return checked_settings(file, load(file, AgentSettings), package)
+
+
+def checked_settings(
+    file: Path, settings: AgentSettings, package: str = PROBES, plan: Plan | None = None
+) -> LoadedSettings:
+    """Check what the types of the settings cannot say. ``file`` is named in what is raised: SettingsError."""
     probes = tuple(planned(name, value, str(file), package) for name, value in settings.probes.items())
-    loaded = LoadedSettings(file=file, settings=settings, probes=probes)
+    loaded = LoadedSettings(file=file, settings=settings, probes=probes, plan=plan)
     for key, problem in _problems(loaded):
         raise SettingsError(f"{file}: key {key}: {problem}")
     return loaded
@@ -277,13 +327,20 @@ def _problems(loaded: LoadedSettings) -> Iterator[Problem]:
     if loaded.plan_file and not loaded.plan_file.is_file():
         yield "plan_file", f"{loaded.plan_file}: no such file"
     if settings.collector:
-        yield from _collector_problems(settings.collector, loaded.ca_file)
+        yield from collector_problems(settings.collector, loaded.ca_file)
     yield from _range_problems(settings)
+    for number, entry in enumerate(settings.central.addresses):
+        if not is_entry(entry):
+            yield (
+                f"central.addresses[{number}]",
+                f"{entry!r} is no network, address or name; allowed: 10.0.0.0/8",
+            )
     yield from _probe_problems(loaded)
     yield from _schedule_problems(settings)
 
 
-def _collector_problems(collector: CollectorSettings, ca_file: Path | None) -> Iterator[Problem]:
+def collector_problems(collector: CollectorSettings, ca_file: Path | None) -> Iterator[Problem]:
+    """Each key that names the collector wrongly, and what is allowed there."""
     allowed = "allowed is http:// or https:// with a host, and no user, query or fragment"
     try:
         url = urlsplit(collector.url)
@@ -320,6 +377,7 @@ _POSITIVE = [
         "spool": ("max_age", "max_batches", "batch_points", "memory_max_bytes", "set_aside_batches"),
         "push": ("timeout", "backoff_first", "backoff_max", "refused_pause", "retry_after_max"),
         "heartbeat": ("every", "every_min", "timeout"),
+        "central": ("every", "pause"),
         "runner": ("deadline", "report_every"),
     }.items()
     for name in members

@@ -90,7 +90,7 @@ def ask(site: Site, wanted: Wanted | Due) -> tuple[Grant, str]:
 
     Raises NotNow or NoData when there is no collector or no ticket now, ProbeFailed when it cannot be asked.
     """
-    if site.collector_url is None or site.collector_token is None:
+    if site.collector_url is None or site.token() is None:
         raise NoData("needs a collector: the far end of a capacity test serves only with its ticket")
     secret = secrets.token_urlsafe(32)
     request = msgspec.to_builtins(wanted) | {"holder": hashlib.sha256(secret.encode("ascii")).hexdigest()}
@@ -124,7 +124,7 @@ def _refusal(answer: _Answer) -> NotNow | ProbeFailed:
 def _post(site: Site, url: str, body: bytes) -> _Answer:
     parts = urlsplit(url)
     connection = _connection(site, parts.scheme, parts.hostname or "", parts.port)
-    headers = {"Authorization": f"Token {site.collector_token}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Token {site.token()}", "Content-Type": "application/json"}
     try:
         connection.request("POST", f"{parts.path.rstrip('/')}/api/v1/tickets", body, headers)
         answer = connection.getresponse()

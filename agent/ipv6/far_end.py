@@ -58,9 +58,10 @@ class Unavailable(Exception):
 
 def granted(site: Site) -> Grant:
     """Ask the collector for a ticket. Raises Unavailable."""
-    if not site.collector_url or not site.collector_token:
+    token = site.token()
+    if not site.collector_url or not token:
         raise Unavailable("no collector")
-    link = Link(site.collector_url, Secret(site.collector_token), _HTTP_SECONDS, site.collector_ca_file)
+    link = Link(site.collector_url, Secret(token), _HTTP_SECONDS, site.collector_ca_file)
     try:
         answer = link.post(PATH, b"{}", {"Content-Type": "application/json"})
         if answer.status != 200:

@@ -119,7 +119,15 @@ def test_run_pushes_beats_and_stops_whole_in_time(
     assert any(line.startswith("agent ") for line in collector.lines()), log
     beats = [msgspec.json.decode(p.body) for p in collector.pushes if p.path == "/api/v1/heartbeat"]
     assert [beat["state"] for beat in beats][-1] == state
-    assert set(beats[0]) == {"boot_id", "wall_ns", "monotonic_ns", "uptime_seconds", "version", "state"}
+    assert set(beats[0]) == {
+        "boot_id",
+        "wall_ns",
+        "monotonic_ns",
+        "uptime_seconds",
+        "version",
+        "state",
+        "config",
+    }
     assert CANARY not in log
 
 

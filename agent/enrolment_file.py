@@ -1,0 +1,100 @@
+"""The agent's settings after an enrolment: a new file, or the blocks of one that is there. Pure but for tests
+of what comes out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from agent.settings import AgentSettings
+from config.settings import SettingsError, convert, parse_yaml
+
+TOKEN_FILE, CA_FILE = "agent.token", "county-ca.pem"
+
+NEW = """\
+# Settings of xiaotong-agent, written by «xiaotong-agent enrol». What is absent has its default.
+# The county sends what to measure; this file says what it may ask for (central), and goes on without it.
+{school}
+stands_on: gateway # lan: a box behind a gateway that can run nothing
+state_directory: {state}
+
+{collector}
+
+central:
+  enabled: true # false: only this file counts
+  addresses: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, "fc00::/7"]
+
+probes:
+  interfaces: {{}}
+  ping: {{}}
+  ipv6: {{}}
+  capacity: {{}}
+"""
+
+
+class Place(NamedTuple):
+    """Where this agent's collector is, and who the agent is."""
+
+    url: str
+    school: str
+    token_file: str = TOKEN_FILE
+    ca_file: str | None = None
+
+
+def new_file(place: Place, state_directory: str = "state") -> str:
+    """Settings of an agent that had none."""
+    return NEW.format(school=_school(place), collector=_collector(place), state=_quoted(state_directory))
+
+
+def changed(text: str, place: Place, name: str) -> str:
+    """The settings ``text`` with the blocks ``collector`` and, where its id is another, ``school`` replaced.
+
+    Every other line stays as it is. Raises SettingsError when that does not come out right: the file is
+    written in a way that only its owner understands.
+    """
+    before = parse_yaml(text, name)
+    result = _with_block(text, "collector", _collector(place))
+    school = before.get("school") if isinstance(before, dict) else None
+    if not isinstance(school, dict) or school.get("id") != place.school:
+        result = _with_block(result, "school", _school(place))
+    settings = convert(parse_yaml(result, name), AgentSettings, name)
+    collector = settings.collector
+    as_wanted = collector is not None and (collector.url, collector.token_file, collector.ca_file) == (
+        place.url, place.token_file, place.ca_file
+    )  # fmt: skip
+    if not as_wanted or settings.school.id != place.school:
+        raise SettingsError(
+            f"{name}: cannot be changed by program; write in it by hand:\n{_collector(place)}"
+        )
+    return result
+
+
+def _with_block(text: str, key: str, block: str) -> str:
+    """Replace what stands under ``key`` up to the next key at the margin; append it if missing."""
+    found = re.search(rf"^{key}:.*\n?(?:(?:[ \t].*)?(?:\n|\Z)(?!\Z)|[ \t].*\Z)*", text, re.MULTILINE)
+    if found is None:
+        return f"{text.rstrip()}\n\n{block}\n"
+    return f"{text[: found.start()]}{block}\n\n{text[found.end() :]}".rstrip() + "\n"
+
+
+def _collector(place: Place) -> str:
+    lines = [
+        "collector:",
+        f"  url: {_quoted(place.url)}",
+        f"  token_file: {_quoted(place.token_file)} # mode 0600",
+    ]
+    if place.ca_file is not None:
+        lines.append(f"  ca_file: {_quoted(place.ca_file)} # the county's own certificate")
+    return "\n".join(lines)
+
+
+def _school(place: Place) -> str:
+    return f"school:\n  id: {_quoted(place.school)} # the rest of it comes from the county"
+
+
+def _quoted(text: str) -> str:
+    """JSON's strings are YAML's."""
+    return msgspec.json.encode(text).decode("utf-8")
