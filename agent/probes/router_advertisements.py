@@ -89,6 +89,7 @@ class RouterAdvertisements:
         self._settings = settings
         self._site = site
         self._ports = ports
+        self._placed: set[Sender] = set()
         self._captures: dict[str, Capture] = {}
         self._renewed_seconds: float | None = None
         self._since_seconds: float | None = None
@@ -183,6 +184,8 @@ class RouterAdvertisements:
             if not news.expected:
                 run.urgent = True
                 log.warning("router not expected interface=%s mac=%s", *news.sender)
+        for news in self._located():
+            yield _point(news, self._port(news.sender.mac), wall_ns)
         self._listener.forget_silent(now, float(self._settings.listen))
         finding = self._finding(now)
         if self._is_due(finding, now):
@@ -197,6 +200,13 @@ class RouterAdvertisements:
         if any(sender.mac == mac for sender, _ in self._listener.rogue_since()):
             self._ports.ask(mac)
         return self._ports.of(mac)
+
+    def _located(self) -> Iterator[News]:
+        """Strangers whose port has become known since they were told of."""
+        rogue = {sender: said for sender, said in self._listener.rogue_since() if self._port(sender.mac)}
+        for sender in rogue.keys() - self._placed:
+            yield News(sender, expected=False, advertisement=rogue[sender], heard=0, malformed=0)
+        self._placed = set(rogue)
 
     def _is_due(self, finding: Finding, now: float) -> bool:
         """At once when the answer changes, else every ten minutes: the hours listened grow all the time."""
