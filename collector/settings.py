@@ -10,11 +10,13 @@ import msgspec
 
 from collector.access.settings import AccessSettings
 from collector.enrolment.settings import EnrolmentSettings, TlsSettings
+from collector.incidents.settings import IncidentSettings
 from collector.messages.settings import MessageSettings
 from collector.messages.settings import contradictions as contradictions_of_messages
 from collector.responder.settings import ResponderSettings
 from collector.terminals.settings import TerminalSettings
 from collector.uptime.settings import UptimeSettings
+from collector.web.settings import WebSettings
 from config.settings import SettingsError, load
 from config.units import Bytes, Seconds
 
@@ -160,6 +162,8 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     public_url: str = ""
     """Where people reach the pages, like https://xiaotong.county.example: what messages link to. Empty, they
     have no link."""
+    pdf_font_file: str = ""
+    """A .ttf or .ttc file with Chinese characters for PDFs; empty, one of the system's is looked for."""
     notice: str = ""
     """A sentence at the top of every page, «maintenance tonight from 22:00»."""
     listen: Listen = Listen()
@@ -172,6 +176,8 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     verdicts: VerdictSettings = VerdictSettings()
     uptime: UptimeSettings = UptimeSettings()
     terminals: TerminalSettings = TerminalSettings()
+    web: WebSettings = WebSettings()
+    incidents: IncidentSettings = IncidentSettings()
     messages: MessageSettings = MessageSettings()
     responder: ResponderSettings | None = None
     """The far end of capacity tests; absent, this collector has none and issues no tickets."""

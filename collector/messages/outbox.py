@@ -178,6 +178,27 @@ class Outbox:
             done = sa.delete(MessageRow).where(MessageRow.done_at.is_not(None), MessageRow.done_at < oldest)
             return connection.execute(done).rowcount
 
+    def listed(self, states: Sequence[str], most: int = MOST_LOOKED_AT) -> list[Waiting]:
+        """Messages in these states, the oldest first."""
+        with self._registry.reading() as connection:
+            return _read(connection, MessageRow.state.in_(states), most=most)
+
+    def retry(self, ids: Sequence[int], now: datetime) -> int:
+        """Let messages that were given up or dropped wait again, as from now; gives how many."""
+        ended = MessageRow.state.in_(("given_up", "dropped"))
+        values = {"state": "waiting", "batch": "", "tries": 0, "due_at": now, "done_at": None}
+        with self._registry.writing() as connection:
+            change = sa.update(MessageRow).where(MessageRow.id.in_(ids), ended).values(values)
+            return connection.execute(change).rowcount
+
+    def drop(self, ids: Sequence[int], now: datetime) -> int:
+        """Send these no more; gives how many."""
+        waits = MessageRow.state.in_(("waiting", "sending"))
+        values = {"state": "dropped", "done_at": now}
+        with self._registry.writing() as connection:
+            change = sa.update(MessageRow).where(MessageRow.id.in_(ids), waits).values(values)
+            return connection.execute(change).rowcount
+
     def has(self, key: str) -> bool:
         """True when there is or was a message of that key."""
         with self._registry.reading() as connection:
