@@ -139,6 +139,15 @@ class Runner:
         )
 
 
+class Total(msgspec.Struct, frozen=True):
+    """What came of a probe since the agent started, and of its last run."""
+
+    runs: int = 0
+    failures: int = 0
+    duration_seconds: float = 0.0
+    success: bool = False
+
+
 class Reporter:
     """Hands on what runs gave, and a ``probe`` point for each probe: one a run, or, for a watching probe that
     comes back more often, at most one each ``every_seconds``, which counts the runs and failures since.
@@ -154,6 +163,12 @@ class Reporter:
         self._every_ns = round(every_seconds * 1e9)
         self._lock = threading.Lock()
         self._accounts: dict[str, _Account] = {}
+        self._totals: dict[str, Total] = {}
+
+    def totals(self) -> dict[str, Total]:
+        """By probe, as of now."""
+        with self._lock:
+            return dict(self._totals)
 
     def report(self, outcome: Outcome, *, continuous: bool) -> None:
         """Hand on the points of a run, and the ``probe`` point when it is due."""
@@ -167,6 +182,13 @@ class Reporter:
     def _accounted(self, outcome: Outcome, continuous: bool) -> Point | None:
         now_ns = self._clock.monotonic_ns()
         with self._lock:
+            before = self._totals.get(outcome.name, Total())
+            self._totals[outcome.name] = Total(
+                before.runs + 1,
+                before.failures + (not outcome.success),
+                outcome.duration_seconds,
+                outcome.success,
+            )
             account = self._accounts.setdefault(outcome.name, _Account())
             account.runs += 1
             account.failures += not outcome.success

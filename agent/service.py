@@ -12,6 +12,7 @@ from agent.county import County
 from agent.heartbeat import Heartbeat, State
 from agent.link import Link
 from agent.measuring import Measuring
+from agent.metrics import Metrics
 from agent.probe import Site
 from agent.push import Push
 from agent.rotation import Rotation
@@ -79,6 +80,9 @@ class Service:
         self._begin("push", push.run)
         self._begin("heartbeat", heartbeat.run)
         self._begin("county", self._county.run)
+        if settings.metrics.listen:
+            metrics = Metrics(settings.metrics, self._vitals.point, self._reporter.totals)
+            self._begin("metrics", lambda: metrics.run(self._stop))
         self._measuring.start()
         probes = ",".join(planned.name for planned in self._measuring.loaded.probes)
         log.info("agent started probes=%s", probes)

@@ -154,6 +154,27 @@ class LogSettings(_Strict, frozen=True):
     repeat: Seconds = Seconds(300)
 
 
+class MetricsSettings(_Strict, frozen=True):
+    """``GET /metrics`` of the agent, for a Prometheus on the same host."""
+
+    listen: str = "127.0.0.1:9108"
+    """Address and port; empty for none. Whoever reaches it reads it: there is no password."""
+
+    def __post_init__(self) -> None:
+        if self.listen:
+            host, port = self.address
+            if not host or not 0 < port < 65536:
+                raise ValueError(
+                    f"listen {self.listen!r}: address:port or [address]:port is allowed, or empty"
+                )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = self.listen.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port) if port.isdecimal() else 0
+
+
 class KernelSettings(_Strict, frozen=True):
     """Where the kernel's files are mounted."""
 
@@ -207,6 +228,7 @@ class AgentSettings(_Strict, frozen=True):
     schedule: ScheduleSettings = ScheduleSettings()
     runner: RunnerSettings = RunnerSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     central: CentralSettings = CentralSettings()
     kernel: KernelSettings = KernelSettings()
     probes: dict[str, Any] = {}
