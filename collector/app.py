@@ -9,23 +9,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
-from collector import web
 from collector.access.pages import access_routes
 from collector.access.room import AccessRoom
 from collector.access.routes import guarded
 from collector.enrolment.room import EnrolmentRoom
 from collector.enrolment.routes import enrolment_routes
+from collector.incidents.room import IncidentRoom
 from collector.ingest.answers import Answer, answer_refusal
 from collector.ingest.consumer import Consumer
 from collector.ingest.journal import Journal
 from collector.ingest.liveness import Liveness
 from collector.ingest.service import IngestService
 from collector.ingest.set_aside import SetAside
+from collector.messages.room import MessageRoom
 from collector.metrics import metrics_routes
 from collector.registry import Registry
 from collector.responder import open_far_end, ticket_routes
@@ -39,7 +41,11 @@ from collector.uptime.room import UptimeRoom
 from collector.verdicts.opening import open_room
 from collector.verdicts.ticker import Ticker
 from collector.web.api import api_routes
+from collector.web.board import Board
+from collector.web.errors import answer_missing
+from collector.web.events import Events
 from collector.web.readiness_routes import readiness_routes
+from collector.web.routes import page_routes
 from config.clock import Clock, SystemClock
 from config.evidence import may_concern
 
@@ -102,6 +108,16 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     stack.callback(consumer.stop)
     stack.callback(ticker.stop)
     stack.callback(watch.stop)
+    messages = MessageRoom(
+        registry, settings.messages, verdicts.calendar.time_zone, public_url=settings.public_url, clock=clock
+    )
+    incidents = IncidentRoom(
+        registry, verdicts, uptime, liveness, settings.incidents, clock=clock, on_change=messages.on_change
+    )
+    consumer.add_listener(incidents, incidents.hears)
+    alarm = Ticker([incidents.tick], settings.incidents.every)
+    stack.callback(messages.stop)
+    stack.callback(alarm.stop)
     tickets = open_far_end(settings.responder, data, stack, registry=registry, verdicts=verdicts, clock=clock)
     if tickets is not None:
         consumer.add_listener(tickets, may_concern)
@@ -109,6 +125,9 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     terminals = TerminalRoom(
         registry, settings.terminals, verdicts.plans, lambda batch: journal.append(None, batch).result(), clock
     )
+    board = Board(registry, store, verdicts, uptime, refresh_seconds=settings.web.refresh)
+    stack.callback(board.stop)
+    events = Events(board, settings.web.streams, settings.web.keep_alive)
     return Rooms(
         settings,
         clock,
@@ -126,7 +145,12 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         ticker,
         watch,
         tickets,
+        board,
+        events,
         terminals,
+        incidents,
+        messages,
+        alarm,
         icmpv6,
     )
 
@@ -143,7 +167,7 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *api_routes(rooms),
         *readiness_routes(rooms, rooms.settings.notice),
         *terminal_routes(rooms.terminals, rooms.registry, rooms.settings.notice),
-        *web.routes(rooms, rooms.settings.notice),
+        *page_routes(rooms),
     ]
     return guarded(every, rooms.access)
 
@@ -153,7 +177,8 @@ def make_app(
 ) -> Starlette:
     """The collector as one ASGI application. Its lifespan opens the rooms and closes them."""
     return Starlette(
-        lifespan=_lifespan(settings, clock, on_ready), exception_handlers={Answer: answer_refusal}
+        lifespan=_lifespan(settings, clock, on_ready),
+        exception_handlers={Answer: answer_refusal, HTTPStatus.NOT_FOUND: answer_missing},
     )
 
 
@@ -169,6 +194,10 @@ def _lifespan(
             rooms.ticker.start()
             rooms.uptime.start()
             rooms.watch.start()
+            rooms.messages.start()
+            rooms.alarm.start()
+            rooms.board.start()
+            app.state.before_shutdown = [rooms.events.end]
             if on_ready is not None:
                 on_ready(rooms)
             yield

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from collector.access.room import AccessRoom
 from collector.enrolment.room import EnrolmentRoom
+from collector.incidents.room import IncidentRoom
 from collector.ingest.consumer import Consumer
 from collector.ingest.journal import Journal
 from collector.ingest.liveness import Liveness
 from collector.ingest.service import IngestService
 from collector.ingest.set_aside import SetAside
+from collector.messages.room import MessageRoom
 from collector.registry import Registry
 from collector.responder.icmpv6_routes import FarEndOffice
 from collector.responder.office import TicketOffice
@@ -20,6 +22,8 @@ from collector.terminals.room import TerminalRoom
 from collector.uptime.room import UptimeRoom
 from collector.verdicts.room import VerdictRoom
 from collector.verdicts.ticker import Ticker
+from collector.web.board import Board
+from collector.web.events import Events
 from config.clock import Clock
 
 
@@ -43,5 +47,10 @@ class Rooms:
     ticker: Ticker
     watch: Ticker
     tickets: TicketOffice | None
+    board: Board
+    events: Events
     terminals: TerminalRoom
+    incidents: IncidentRoom
+    messages: MessageRoom
+    alarm: Ticker
     icmpv6: FarEndOffice | None = None

@@ -6,12 +6,16 @@ import contextlib
 import gc
 import signal
 import socket
+import ssl
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 
 from collector.connections import Connections, bounded_protocol
+from collector.enrolment.settings import TlsSettings
 from collector.settings import Listen
 from config.settings import SettingsError
 
@@ -40,9 +44,19 @@ def listen(settings: Listen) -> socket.socket:
     return server
 
 
+class Server(uvicorn.Server):
+    """uvicorn's, which first ends what would never end by itself: streams of events to open pages."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app = self.config.app
+        for end in getattr(app.state, "before_shutdown", ()) if isinstance(app, Starlette) else ():
+            end()
+        await super().shutdown(sockets)
+
+
 def make_server(app: Starlette, limits: Listen) -> uvicorn.Server:
     """A server for ``app``; run it with the socket from ``listen``."""
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             app,
             http=bounded_protocol(Connections(limits)),
@@ -55,8 +69,29 @@ def make_server(app: Starlette, limits: Listen) -> uvicorn.Server:
             timeout_graceful_shutdown=GRACE_SECONDS,
             timeout_keep_alive=75,
             backlog=BACKLOG,
+            ssl_certfile=limits.tls.certificate if limits.tls else None,
+            ssl_keyfile=limits.tls.key if limits.tls else None,
         )
     )
+
+
+def check_tls(tls: TlsSettings | None) -> None:
+    """Raises SettingsError, one line, for a certificate or key that cannot be served with."""
+    if tls is None:
+        return
+    for key, file in (("certificate", tls.certificate), ("key", tls.key)):
+        try:
+            readable_by_others = Path(file).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+        except OSError as error:
+            raise SettingsError(f"key listen.tls.{key}: {file}: {error.strerror}") from None
+        if key == "key" and readable_by_others:
+            raise SettingsError(f"key listen.tls.key: {file}: others may read it; allowed is mode 0600")
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls.certificate, tls.key)
+    except OSError as error:
+        files = f"{tls.certificate} and {tls.key}"
+        why = error.strerror or error
+        raise SettingsError(f"key listen.tls: {files} cannot be served with: {why}") from None
 
 
 def serve(app: Starlette, limits: Listen, server_socket: socket.socket) -> bool:

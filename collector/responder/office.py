@@ -137,6 +137,12 @@ class TicketOffice:
         of_family = self._settings.host_ipv6 if test.family == "ipv6" else ""
         return of_family or self._settings.host or reached
 
+    def order(self, school_id: str, at: datetime, *, forced: bool, tests: int) -> bool:
+        """Order tests of every line of a school, which its agent gets when it asks. False without slots."""
+        if self._slots is not None:
+            self._slots.order(school_id, at, forced=forced, tests=tests)
+        return self._slots is not None
+
     def on_points(self, school_id: str, points: Sequence[Point]) -> None:
         """Hear of every point, for the slots."""
         if self._slots is not None:

@@ -115,6 +115,10 @@ class SlotRoom:
             raise Denied(503, "no test is due", self._poll)
         return self._first_allowed(school, needs, seen, families)
 
+    def order(self, school_id: str, at: datetime, *, forced: bool, tests: int) -> None:
+        """Somebody at a page wants tests of every line of a school: they come before what is due."""
+        self._ledger.order(school_id, "", at, forced=forced, tests=tests)
+
     def allow_asked(self, school_id: str, line: str | None, *, now: bool, forced: bool) -> str:
         """Let an agent test what it chose itself; ``now`` when somebody waits. The warning they get.
 

@@ -121,6 +121,16 @@ class Records:
             rows = connection.execute(sa.select(TransitionRow.__table__).where(*wanted))
             return sorted(map(_transition, rows), key=lambda transition: transition.at)
 
+    def transitions_since(self, plan: str, moment: datetime, most: int) -> list[Transition]:
+        """A plan's changes of answers since a moment, the newest first, at most so many; the first answer
+        that a target ever had is no change.
+        """
+        wanted = (TransitionRow.plan == plan, TransitionRow.at >= moment, TransitionRow.was.is_not(None))
+        chosen = sa.select(TransitionRow.__table__).where(*wanted)
+        newest = chosen.order_by(TransitionRow.at.desc(), TransitionRow.school_id, TransitionRow.target)
+        with self._registry.reading() as connection:
+            return [_transition(row) for row in connection.execute(newest.limit(most))]
+
     def stood_at(self, plan: str, moment: datetime, school_id: str | None = None) -> dict[Place, Transition]:
         """How every target of a plan stood at a moment: its last transition until then."""
         latest = sa.select(

@@ -22,7 +22,7 @@ COOKIE_SECONDS = 400 * 86400
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -64,7 +64,8 @@ def page(request: Request, template: str, status_code: int = 200, **context: obj
     language = language_wished(request)
     who = getattr(request.state, "who", None)
     text = environment(language).get_template(template).render(
-        html_language=html_language(language), languages=LANGUAGES, who=who, **context
+        html_language=html_language(language), languages=_languages(request), who=who,
+        here=request.url.path, **context,
     )  # fmt: skip
     answer = HTMLResponse(
         text, status_code, headers={"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}
@@ -74,6 +75,12 @@ def page(request: Request, template: str, status_code: int = 200, **context: obj
             LANGUAGE_COOKIE, html_language(language), max_age=COOKIE_SECONDS, httponly=True, samesite="lax"
         )
     return answer
+
+
+def _languages(request: Request) -> list[tuple[str, str, str]]:
+    """Each language, its own name, and this page in it."""
+    url = request.url
+    return [(code, name, f"?{url.include_query_params(lang=code).query}") for code, name in LANGUAGES]
 
 
 @functools.cache

@@ -1,7 +1,11 @@
-// Keeps the parts marked data-live fresh: fetches the page again and changes only what differs, so that
-// nothing flickers and neither focus, selection nor an opened detail is lost.
+// Keeps the parts marked data-live fresh: when the collector tells of a change, and from time to time, it
+// fetches the page again and changes only what differs, so that nothing flickers and neither focus, selection
+// nor an opened detail is lost. Without this script every page works by its links and forms.
 
-const PERIOD_MS = 5000;
+const LEAST_MS = 5000;
+const LISTENING_MS = 30000;
+const ALONE_MS = 5000;
+const TRY_AGAIN_MS = 60000;
 
 /** Make `old` read like `fresh`, touching only the nodes that differ. */
 export function morph(old, fresh) {
@@ -39,7 +43,7 @@ function morphChildren(old, fresh) {
 
 async function freshPage() {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
-  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  if (!answer.ok || answer.redirected) throw new Error(`status ${answer.status}`);
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
@@ -52,6 +56,7 @@ async function refresh() {
       if (fresh) morph(part, fresh);
     }
     stale.hidden = true;
+    document.dispatchEvent(new Event("refreshed"));
   } catch {
     stale.hidden = false;
   }
@@ -70,4 +75,37 @@ export function each(periodMs, task) {
   return turn();
 }
 
-if (document.querySelector("[data-live]")) setTimeout(() => each(PERIOD_MS, refresh), PERIOD_MS);
+let listening = false;
+let wanted = false;
+let asked = performance.now();
+
+function listen() {
+  const events = new EventSource("/events");
+  events.addEventListener("open", () => { listening = true; });
+  events.addEventListener("county", () => { wanted = true; });
+  events.addEventListener("error", () => {
+    listening = false;
+    if (events.readyState !== EventSource.CLOSED) return;
+    setTimeout(listen, TRY_AGAIN_MS);
+  });
+  addEventListener("pagehide", () => events.close());
+}
+
+function isDue() {
+  const waited = performance.now() - asked;
+  return waited >= (listening ? LISTENING_MS : ALONE_MS) || (wanted && waited >= LEAST_MS);
+}
+
+if (document.querySelector("[data-live]")) {
+  listen();
+  each(1000, async () => {
+    if (!isDue()) return;
+    wanted = false;
+    await refresh();
+    asked = performance.now();
+  });
+}
+
+for (const choice of document.querySelectorAll("[data-submits]")) {
+  choice.addEventListener("change", () => choice.form.requestSubmit());
+}

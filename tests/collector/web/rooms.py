@@ -10,11 +10,15 @@ from collector.batch import Batch, Row, Series
 from collector.batch import batch_of as grouped
 from collector.ingest.liveness import Heartbeat, Liveness
 from collector.registry import Registry
-from collector.settings import VerdictSettings
+from collector.responder.office import TicketOffice
+from collector.settings import CollectorSettings, VerdictSettings
 from collector.store.embedded import EmbeddedStore
 from collector.store.upkeep import Retention
+from collector.uptime.room import UptimeRoom
 from collector.verdicts.opening import open_room
 from collector.verdicts.room import VerdictRoom
+from collector.web.board import Board
+from collector.web.events import Events
 from config.clock import SystemClock
 from config.points import FieldValue, Point
 from config.school import Line, School
@@ -31,6 +35,11 @@ class PagesOnly:
     store: EmbeddedStore
     verdicts: VerdictRoom
     liveness: Liveness
+    settings: CollectorSettings
+    board: Board
+    events: Events
+    uptime: UptimeRoom | None = None
+    tickets: TicketOffice | None = None
 
     def take(self, points: list[Point], school_id: str = "sample") -> None:
         """What ingest does with points."""
@@ -43,14 +52,23 @@ class PagesOnly:
         self.registry.close()
 
 
-def open_pages(directory: Path, name: str = "样例小学") -> PagesOnly:
+def open_pages(
+    directory: Path, name: str = "样例小学", settings: CollectorSettings | None = None
+) -> PagesOnly:
+    settings = settings or CollectorSettings(str(directory), verdicts=VerdictSettings(plans=("shandan",)))
     registry = Registry.open(f"sqlite:///{directory / 'registry.db'}")
     registry.put_school(School(id="sample", name=name, classes=12, lines=(Line(id="line1"),)))
     store = EmbeddedStore(
         directory / "points.db", retention=Retention(7 * DAY, 90 * DAY, 400 * DAY, 3650 * DAY)
     )
-    verdicts = open_room(registry, VerdictSettings(plans=("shandan",)))
-    return PagesOnly(registry, store, verdicts, Liveness(SystemClock()))
+    verdicts = open_room(registry, settings.verdicts)
+    liveness = Liveness(SystemClock())
+    uptime = UptimeRoom(
+        registry, store, liveness, verdicts.calendar, settings.uptime, heartbeat_seconds=settings.heartbeat
+    )
+    board = Board(registry, store, verdicts, uptime)
+    events = Events(board, settings.web.streams, settings.web.keep_alive)
+    return PagesOnly(registry, store, verdicts, liveness, settings, board, events, uptime)
 
 
 def heartbeat(rooms: PagesOnly) -> None:

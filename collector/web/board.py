@@ -1,0 +1,181 @@
+"""The county as it stood a moment ago: every school with its verdicts and what the pages say of it.
+
+It is looked at in a thread of its own, so that a page only reads what is there: often while somebody looks,
+once a minute else, and never for more than a twentieth of one core.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+from collector.registry import Registry
+from collector.store.interface import Latest, Store, StoreUnavailable
+from collector.uptime.availability import Tally
+from collector.uptime.minutes import SCHOOL
+from collector.uptime.presence import Presence
+from collector.uptime.room import UptimeRoom
+from collector.verdicts.room import Judged, VerdictRoom
+from collector.verdicts.ticker import Ticker
+from collector.web import readiness
+from collector.web.interval import interval_of
+from config.readiness import MEASUREMENT, Levels
+from config.school import School
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 60.0
+WATCHED_SECONDS = 60.0
+"""After a page was asked for, somebody looks for so long."""
+TICK_SECONDS = 1.0
+DUTY = 20.0
+"""A look that took one second is followed by so many seconds without."""
+AVAILABILITY_SECONDS = 300.0
+
+
+class SchoolState(msgspec.Struct, frozen=True):
+    """One school. What is None is not known here: nobody looked, or the store does not answer."""
+
+    school: School
+    judged: tuple[Judged, ...]
+    presence: Presence | None = None
+    availability: Tally | None = None
+    """Of this month, in school hours."""
+    ipv6: Levels | None = None
+    incidents: int | None = None
+    """Open ones."""
+
+
+class County(msgspec.Struct, frozen=True):
+    """Every school at a moment. ``number`` grows when anything but an age changed."""
+
+    at: datetime
+    schools: Mapping[str, SchoolState]
+    number: int
+
+
+OpenIncidents = Callable[[], Mapping[str, int] | None]
+"""How many incidents are open at each school; None where nobody counts them."""
+
+
+class Board:
+    """Keeps the county. With ``refresh_seconds`` 0 every reader gets a new look: for tests and commands."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        store: Store,
+        verdicts: VerdictRoom,
+        uptime: UptimeRoom | None = None,
+        *,
+        refresh_seconds: float = 0.0,
+        open_incidents: OpenIncidents = lambda: None,
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._verdicts = verdicts
+        self._uptime = uptime
+        self._refresh_seconds = refresh_seconds
+        self._open_incidents = open_incidents
+        self._lock = threading.Lock()
+        self._county: County | None = None
+        self._signature: object = None
+        self._asked_at = -WATCHED_SECONDS
+        self._looked_at = self._taken = 0.0
+        self._ticker = Ticker([self.tick], TICK_SECONDS)
+        self._availability: tuple[float, Mapping[str, Tally]] = (-AVAILABILITY_SECONDS, {})
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._ticker.start()
+
+    def stop(self) -> None:
+        """End. Idempotent."""
+        self._ticker.stop()
+
+    def county(self) -> County:
+        """The county as it was seen last; the first reader waits for the first look."""
+        self._asked_at = time.monotonic()
+        county = self._county
+        if county is not None and self._refresh_seconds:
+            return county
+        with self._lock:
+            return self._look() if self._county is None or not self._refresh_seconds else self._county
+
+    def number(self) -> int:
+        """Of the county as it was seen last; somebody waits for the next one."""
+        self._asked_at = time.monotonic()
+        return self._county.number if self._county is not None else 0
+
+    def tick(self) -> None:
+        """Look again if it is time."""
+        now = time.monotonic()
+        pause = max(self._refresh_seconds, DUTY * self._taken)
+        if now - self._asked_at >= WATCHED_SECONDS:
+            pause = max(pause, IDLE_SECONDS)
+        if self._county is None or now - self._looked_at >= pause:
+            with self._lock:
+                self._look()
+
+    def _look(self) -> County:
+        began = time.monotonic()
+        states = {state.school.id: state for state in self._states(began)}
+        signature = [_signature(state) for state in states.values()]
+        number = self._county.number if self._county is not None else 0
+        if signature != self._signature:
+            self._signature, number = signature, number + 1
+        self._county = County(datetime.now(UTC), states, number)
+        self._looked_at = time.monotonic()
+        self._taken = self._looked_at - began
+        return self._county
+
+    def _states(self, now: float) -> Iterable[SchoolState]:
+        uptime = self._uptime
+        present = {each.school: each for each in uptime.presence()} if uptime is not None else {}
+        availability, levels, incidents = self._months(now), self._levels(), self._open_incidents()
+        for school in self._registry.schools().values():
+            yield SchoolState(
+                school=school,
+                judged=tuple(self._verdicts.of_school(school.id)),
+                presence=present.get(school.id),
+                availability=availability.get(school.id),
+                ipv6=levels.get(school.id),
+                incidents=None if incidents is None else incidents.get(school.id, 0),
+            )
+
+    def _levels(self) -> Mapping[str, Levels]:
+        told: dict[str, list[Latest]] = {}
+        try:
+            for point in self._store.latest(measurement=MEASUREMENT):
+                told.setdefault(point.school_id, []).append(point)
+        except StoreUnavailable as error:
+            log.warning("county without IPv6 levels error=%s", error)
+        now = datetime.now(UTC)
+        return {
+            school: readiness.levels(readiness.findings_of(points, now)) for school, points in told.items()
+        }
+
+    def _months(self, now: float) -> Mapping[str, Tally]:
+        """Reading a month of every school takes long, and a month changes little in minutes."""
+        read_at, found = self._availability
+        uptime = self._uptime
+        if uptime is None or (now - read_at < AVAILABILITY_SECONDS and self._refresh_seconds):
+            return found
+        moment = datetime.now(UTC)
+        start, end = uptime.report.month(None, moment)
+        months = uptime.report.availability(start, end, moment, subject=SCHOOL)
+        found = {each.school: each.of().school_hours for each in months}
+        self._availability = (now, found)
+        return found
+
+
+def _signature(state: SchoolState) -> object:
+    """All that a reader would see change, ages left out."""
+    answers = tuple((each.verdict.answer, interval_of(each.verdict)) for each in state.judged)
+    present = state.presence.state if state.presence is not None else None
+    return (state.school, answers, present, state.availability, state.ipv6, state.incidents)

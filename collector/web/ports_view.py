@@ -1,0 +1,102 @@
+"""The ports of a school, its own and those of polled devices, and its access points. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from collector.store.interface import Latest
+from config.present import PORT_TYPES, age
+from config.units import format_rate
+from config.words import Language, message, translate
+
+SHOWN = 200
+"""A campus has hundreds of ports; those that carry more come first."""
+ROLES = {
+    "line": message("line"),
+    "trunk": message("trunk"),
+    "lan": message("LAN"),
+    "access": message("access"),
+    "other": message("not a line"),
+    "loopback": message("not a line (loopback)"),
+}
+_RANK = tuple(ROLES)
+
+
+class Port(msgspec.Struct, frozen=True):
+    """One port in words."""
+
+    device: str
+    name: str
+    role: str
+    speed: str
+    state: str
+    told: str
+
+
+class Controller(msgspec.Struct, frozen=True):
+    """The access points of one controller in words."""
+
+    device: str
+    online: str
+    stations: str
+    told: str
+
+
+def ports(latest: Iterable[Latest], language: Language, now: datetime) -> tuple[list[Port], int]:
+    """The first ports, and how many there are."""
+    found = sorted((point for point in latest if "interface" in point.tags), key=_rank)
+    wanted = [point for point in found if point.tags.get("role") != "loopback"]
+    return [_port(point, language, now) for point in wanted[:SHOWN]], len(wanted)
+
+
+def controllers(latest: Iterable[Latest], language: Language, now: datetime) -> list[Controller]:
+    """Each controller."""
+    return [
+        Controller(
+            device=point.tags.get("device", "?"),
+            online=_of(point.fields.get("online"), point.fields.get("installed")),
+            stations=str(point.fields.get("stations", "–")),
+            told=_told(point, language, now),
+        )
+        for point in sorted(latest, key=lambda point: point.tags.get("device", ""))
+    ]
+
+
+def _port(point: Latest, language: Language, now: datetime) -> Port:
+    tags, fields = point.tags, point.fields
+    role = translate(ROLES.get(tags.get("role", "other"), "other"), language)
+    speed = fields.get("port_bits_per_second")
+    kind = str(fields.get("port_type", ""))
+    medium = translate(PORT_TYPES.get(kind, kind), language)
+    rate = format_rate(speed) if isinstance(speed, int | float) else "–"
+    return Port(
+        device=tags.get("device", ""),
+        name=tags.get("interface", "?"),
+        role=f"{role} {tags['line']}" if "line" in tags else role,
+        speed=f"{rate} · {medium}" if medium else rate,
+        state=_state(fields.get("operational"), language),
+        told=_told(point, language, now),
+    )
+
+
+def _state(operational: object, language: Language) -> str:
+    if operational is None:
+        return "? " + translate("unknown", language)
+    return "✓ " + translate("port up", language) if operational else "✗ " + translate("port down", language)
+
+
+def _of(online: object, installed: object) -> str:
+    return f"{'–' if online is None else online} / {'?' if installed is None else installed}"
+
+
+def _told(point: Latest, language: Language, now: datetime) -> str:
+    return age(now.timestamp() - point.time_ns / 1e9, language)
+
+
+def _rank(point: Latest) -> tuple[int, str, str]:
+    role = point.tags.get("role", "other")
+    place = _RANK.index(role) if role in _RANK else len(_RANK)
+    return place, point.tags.get("device", ""), point.tags.get("interface", "")
