@@ -13,6 +13,8 @@ from collector.uptime.spells import (
 )
 
 TURNS_KEPT = 2 * STATES
+FEWEST_TURNS = 4
+"""Fewer cannot come to 30 %, however new they are."""
 
 
 def is_flapping(turns: Sequence[datetime], holds: bool, now: datetime, slot: timedelta, before: bool) -> bool:
@@ -20,6 +22,8 @@ def is_flapping(turns: Sequence[datetime], holds: bool, now: datetime, slot: tim
 
     A slot is bad when it was bad at any time of it, so that what changes faster than a slot is one trouble.
     """
+    if not before and len(turns) < FEWEST_TURNS:
+        return False
     percent = changed_percent(_slots(turns, holds, now, slot))
     return percent >= (FLAPPING_BELOW_PERCENT if before else FLAPPING_FROM_PERCENT)
 

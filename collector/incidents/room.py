@@ -215,13 +215,7 @@ class Situations:
         if wanted is not None:
             parent = self.after.get(wanted)
             return parent.id if parent is not None and parent.state != "resolved" else None
-        return self._before(incident)
-
-    def _before(self, incident: Incident) -> int | None:
-        """What is over, or not known, ends with the parent that it had: it is not told of by itself."""
-        seen = self._seen.get(incident.key)
-        if incident.parent is None or (seen is not None and seen.holds):
-            return None
+        # what it was told of with ends first: then it is told of by itself, if it still holds
         alive = any(each is not None and each.id == incident.parent for each in self.after.values())
         return incident.parent if alive else None
 

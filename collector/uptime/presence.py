@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -70,10 +71,14 @@ class Watch:
         """Every school that is enrolled, or one, as it stands now."""
         heard = self._last_heard()
         schools = self._registry.schools()
-        alone = {each.id: self._alone(each, heard.get(each.id)) for each in schools.values()}
-        silent = {key: each for key, each in alone.items() if each.state == "silent"}
+        enrolled = self._enrolled() if schools.keys() - heard.keys() else frozenset()
+        alone = {
+            each.id: self._alone(each, heard.get(each.id), each.id in enrolled) for each in schools.values()
+        }
+        silent = [each for each in alone.values() if each.state == "silent"]
+        together = _Together(silent, self._settings.together, schools)
         wanted = alone.values() if school_id is None else [alone[school_id]] if school_id in alone else []
-        return [self._with_others(each, silent, schools) for each in wanted]
+        return [self._with_others(each, together) for each in wanted]
 
     def _last_heard(self) -> dict[str, Heard]:
         """The agent of each school that was heard last."""
@@ -85,9 +90,9 @@ class Watch:
             for school, agents in by_school.items()
         }
 
-    def _alone(self, school: School, heard: Heard | None) -> Presence:
+    def _alone(self, school: School, heard: Heard | None, is_enrolled: bool) -> Presence:
         if heard is None:
-            return self._never_heard(school)
+            return self._never_heard(school) if is_enrolled else Presence(school.id, "no_agent")
         silent = (self._monotonic_ns() - heard.heard_monotonic_ns) / NS
         at = datetime.fromtimestamp(heard.heard_ns / NS, UTC)
         if heard.state == "stopping":
@@ -100,8 +105,6 @@ class Watch:
 
     def _never_heard(self, school: School) -> Presence:
         """Since this collector started: it first waits for the schools, as it was away itself."""
-        if not self._is_enrolled(school.id):
-            return Presence(school.id, "no_agent")
         settled = (self._monotonic_ns() - self._started_ns) / NS - self._settings.settle
         if settled < self._silent_after:
             return Presence(school.id, "waiting")
@@ -113,28 +116,43 @@ class Watch:
             return Presence(school.id, "expected_off", at, seconds)
         return Presence(school.id, "silent", at, seconds, call=seconds >= self._settings.call_after)
 
-    def _with_others(
-        self, presence: Presence, silent: Mapping[str, Presence], schools: Mapping[str, School]
-    ) -> Presence:
+    def _with_others(self, presence: Presence, together: _Together) -> Presence:
         if presence.state != "silent":
             return presence
-        mine = presence.silent_seconds or 0.0
-        together = [
-            each.school
-            for each in silent.values()
-            if abs((each.silent_seconds or 0.0) - mine) <= self._settings.together
-        ]
+        schools, carriers = together.with_(presence)
         return msgspec.structs.replace(
             presence,
-            silent_together=tuple(sorted(together)),
-            carriers=shared_carriers(schools[each] for each in together),
+            silent_together=schools,
+            carriers=carriers,
             gateway_answers=self._gateway_answers(presence.school),
         )
 
-    def _is_enrolled(self, school_id: str) -> bool:
-        return any(
-            agent.school_id == school_id and agent.revoked_at is None for agent in self._registry.agents()
-        )
+    def _enrolled(self) -> frozenset[str]:
+        """The schools that have an agent."""
+        return frozenset(each.school_id for each in self._registry.agents() if each.revoked_at is None)
+
+
+class _Together:
+    """Who fell silent with whom. Those of many schools are looked up once: they are mostly the same."""
+
+    def __init__(
+        self, silent: Iterable[Presence], span_seconds: float, schools: Mapping[str, School]
+    ) -> None:
+        self._ordered = sorted(((each.silent_seconds or 0.0), each.school) for each in silent)
+        self._seconds = [seconds for seconds, _ in self._ordered]
+        self._span_seconds = span_seconds
+        self._schools = schools
+        self._found: dict[tuple[int, int], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+
+    def with_(self, presence: Presence) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The schools that fell silent with this one, itself too, and the carriers that all of them share."""
+        mine = presence.silent_seconds or 0.0
+        first = bisect_left(self._seconds, mine - self._span_seconds)
+        end = bisect_right(self._seconds, mine + self._span_seconds)
+        if (first, end) not in self._found:
+            names = tuple(sorted(school for _, school in self._ordered[first:end]))
+            self._found[first, end] = names, shared_carriers(self._schools[each] for each in names)
+        return self._found[first, end]
 
 
 def shared_carriers(schools: Iterable[School]) -> tuple[str, ...]:
