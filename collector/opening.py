@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from collector.registry import Registry, RegistryError
 from collector.settings import CollectorSettings, load_settings
 from config.cli import fail
+from config.words import Language, language_of, language_of_environment
 
 DEFAULT_CONFIG = Path("/etc/xiaotong/collector.yaml")
 
@@ -27,6 +29,11 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Settings of the collector.",
     )
     return option(command)
+
+
+def language_of_option(lang: str | None) -> Language:
+    """The language of ``--lang``, else the locale's."""
+    return language_of(lang) if lang else language_of_environment(os.environ)
 
 
 @contextmanager

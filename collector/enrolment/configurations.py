@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from collector.access import Who, audit
 from collector.enrolment.sealing import Seal
 from collector.enrolment.tables import CentralRow
 from collector.registry import Registry, RegistryError
@@ -75,20 +76,23 @@ class Configurations:
         with self._registry.reading() as connection:
             return _versions(connection, scope)
 
-    def put(self, scope: Scope, document: Document, who: str, now: datetime | None = None) -> Version:
+    def put(self, scope: Scope, document: Document, by: Who, *, dry_run: bool = False) -> Version:
         """Set a document; the one before stays in the history.
 
-        A secret that is the mask stays what it was. Raises RegistryError, SettingsError.
+        A secret that is the mask stays what it was. ``dry_run`` gives what would hold, and changes nothing.
+        Raises RegistryError, SettingsError.
         """
         with self._registry.writing() as connection:
             _refuse_unknown(connection, scope)
             before = next(iter(_versions(connection, scope)), None)
             sealed = self._seal.sealed(document, before.document if before else None)
-            version = _add(connection, scope, before, sealed, who=who, now=now or datetime.now(UTC))
+            version = _add(connection, scope, before, sealed, by=by, now=datetime.now(UTC))
+            if dry_run:
+                connection.rollback()
         self._current.forget()
         return version
 
-    def undo(self, scope: Scope, who: str, number: int | None = None, now: datetime | None = None) -> Version:
+    def undo(self, scope: Scope, by: Who, number: int | None = None, *, dry_run: bool = False) -> Version:
         """Set again what held before, or the state of that number; doing it twice brings back what held.
 
         Raises RegistryError when there is nothing to go back to.
@@ -98,9 +102,9 @@ class Configurations:
             earlier = _earlier(past, number)
             if earlier is None:
                 raise RegistryError(f"{scope}: there is nothing to go back to")
-            version = _add(
-                connection, scope, past[0], earlier.document, who=who, now=now or datetime.now(UTC)
-            )
+            version = _add(connection, scope, past[0], earlier.document, by=by, now=datetime.now(UTC))
+            if dry_run:
+                connection.rollback()
         self._current.forget()
         return version
 
@@ -157,10 +161,10 @@ def _add(
     before: Version | None,
     document: Document,
     *,
-    who: str,
+    by: Who,
     now: datetime,
 ) -> Version:
-    version = Version(before.number + 1 if before else 1, document, now, who[:64])
+    version = Version(before.number + 1 if before else 1, document, now, by.name[:64])
     row = {
         "scope": scope.kind,
         "subject": scope.subject,
@@ -170,6 +174,7 @@ def _add(
         "set_by": version.set_by,
     }
     connection.execute(sa.insert(CentralRow).values(row))
+    audit.record(connection, by, "agents.configure", str(scope), at=now, number=version.number)
     old = sa.delete(CentralRow).where(
         CentralRow.scope == scope.kind,
         CentralRow.subject == scope.subject,

@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from collector.access import Who, audit
 from collector.enrolment.codes import digest_of_code, new_code
 from collector.enrolment.tables import CodeRow
 from collector.registry import Registry, RegistryError
@@ -50,7 +51,7 @@ class Invitations:
         self._registry = registry
 
     def invite(
-        self, schools: Iterable[str], name: str, valid_seconds: float, now: datetime | None = None
+        self, schools: Iterable[str], name: str, valid_seconds: float, by: Who, now: datetime | None = None
     ) -> list[Invitation]:
         """A code for each school, all or none. Raises RegistryError for a school or name that cannot be."""
         if name and not is_id(name):
@@ -76,9 +77,11 @@ class Invitations:
             ]
             if rows:
                 connection.execute(sa.insert(CodeRow), rows)
+            for each in made:
+                audit.record(connection, by, "agents.invite", each.school, at=now, agent=name, until=expires)
         return made
 
-    def open(self, typed: str, token_digest: str, now: datetime | None = None) -> Enrolled:
+    def open(self, typed: str, token_digest: str, address: str = "", now: datetime | None = None) -> Enrolled:
         """Exchange a code: from now on the token of that digest opens for the agent.
 
         The same code with the same token again gives the same answer, for an agent that did not hear it.
@@ -102,6 +105,8 @@ class Invitations:
             agent = _enrolled(connection, row.school_id, row.agent_name, token_digest, now)
             used = sa.update(CodeRow).where(CodeRow.digest == digest)
             connection.execute(used.values(used_at=now, agent_id=agent, token_digest=token_digest))
+            by = Who(f"agent {agent}", address=address)
+            audit.record(connection, by, "agents.enrol", agent, at=now, school=row.school_id)
         self._registry.forget_tokens()
         return Enrolled(agent, row.school_id)
 

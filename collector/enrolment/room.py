@@ -58,7 +58,7 @@ class EnrolmentRoom:
     def enrol(self, address: str, code: str, token_digest: str) -> Enrolled:
         """Exchange a code. Raises NotOpened; a wrong one counts against the address."""
         try:
-            return self.invitations.open(code, token_digest, self.now())
+            return self.invitations.open(code, token_digest, address, self.now())
         except NotOpened:
             self.guesses.wrong(address)
             raise

@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from collector.access import Who, audit
 from collector.enrolment.tables import AgentStateRow
 from collector.registry import Registry, RegistryError
 from collector.registry.copies import count_change
@@ -61,7 +62,7 @@ class States:
         """When somebody asked for a new token of this agent; None when nobody did."""
         return self._asked.get().get(agent_id)
 
-    def ask_rotation(self, agent_id: str) -> None:
+    def ask_rotation(self, agent_id: str, by: Who) -> None:
         """Ask the agent for a new token, with its next heartbeat. Raises RegistryError."""
         with self._registry.writing() as connection:
             known = sa.select(AgentRow.revoked_at).where(AgentRow.id == agent_id)
@@ -72,7 +73,9 @@ class States:
                 raise RegistryError(f"agent {agent_id}: is revoked; invite it anew instead")
             _insert_missing(connection, [agent_id])
             change = sa.update(AgentStateRow).where(AgentStateRow.agent_id == agent_id)
-            connection.execute(change.values(rotate_asked_at=datetime.now(UTC)))
+            now = datetime.now(UTC)
+            connection.execute(change.values(rotate_asked_at=now))
+            audit.record(connection, by, "agents.rotate", agent_id, at=now)
             count_change(connection, "agents")
         self._asked.forget()
 

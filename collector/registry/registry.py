@@ -139,8 +139,11 @@ class Registry:
             rows = connection.execute(sa.select(*columns).order_by(AgentRow.school_id, AgentRow.id))
             return [Agent(*row) for row in rows]
 
-    def revoke(self, agent_id: str) -> None:
-        """Refuse every token of an agent from now on. Raises RegistryError when there is no such agent."""
+    def revoke(self, agent_id: str, also: Callable[[Connection], None] = lambda _connection: None) -> None:
+        """Refuse every token of an agent from now on; ``also`` is done in the same transaction.
+
+        Raises RegistryError when there is no such agent.
+        """
         with self.writing() as connection:
             known = AgentRow.id == agent_id
             if connection.scalar(sa.select(AgentRow.id).where(known)) is None:
@@ -148,6 +151,7 @@ class Registry:
             change = sa.update(AgentRow).where(known, AgentRow.revoked_at.is_(None))
             connection.execute(change.values(revoked_at=datetime.now(UTC)))
             connection.execute(sa.delete(TokenRow).where(TokenRow.agent_id == agent_id))
+            also(connection)
             count_change(connection, "agents")
         self._tokens.forget()
 
