@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from collector.access import Permission, permitted
 from collector.ingest.answers import Answer
+from collector.messages.metrics import message_metrics
 from collector.rooms import Rooms
 from config.exposition import CONTENT_TYPE, Metric, single, text_of
 

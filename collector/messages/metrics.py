@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 from collector.messages.room import MessageRoom
 
-Samples = list[tuple[Mapping[str, str], float]]
+Samples: TypeAlias = list[tuple[Mapping[str, str], float]]
 
 
 def message_metrics(room: MessageRoom) -> Iterator[tuple[str, str, Samples]]:
