@@ -63,6 +63,7 @@ def metrics_of(rooms: Rooms) -> Iterator[Metric]:
         if (silent := rooms.liveness.silent_seconds(each.agent_id)) is not None
     ]
     yield Metric("agent_silent_seconds", "Time since each agent was heard.", heard)
+    yield from (Metric(*each) for each in message_metrics(rooms.messages))
     yield single("process_cpu_seconds_total", "CPU that the collector used.", time.process_time())
 
 
