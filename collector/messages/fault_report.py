@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 from collector.incidents.model import Incident
 from collector.messages import words
 from collector.messages.channels import one_line
-from collector.messages.rendering import Reader, duration, headline
+from collector.messages.rendering import Reader, duration, headline, source_text
 from config.school import Line, School, code_on, contract_on
 from config.units import format_rate
 from config.words import Language, message, translate
@@ -122,9 +122,7 @@ def _evidence(incident: Incident, reader: Reader) -> str:
     seen = incident.facts.evidence
     if seen is None:
         return ""
-    number = "" if seen.number is None else seen.number
-    source = reader.say(words.SOURCES[seen.source], number=number, measurement=seen.measurement)
-    return f"{_moment(seen.at, reader.zone)} {source}"
+    return f"{_moment(seen.at, reader.zone)} {source_text(seen, reader)}"
 
 
 def _moment(moment: datetime, zone: tzinfo) -> str:

@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from collector.incidents.model import Change, Incident, Quantity
+from collector.incidents.model import Change, EvidenceReference, Incident, Quantity
 from collector.messages import words
 from collector.messages.bodies import Body, ChangeBody, DigestBody, TrialBody
 from collector.messages.channels import Letter
-from config.present import DIRECTIONS, TITLES
+from config.evidence import EvidenceKind
+from config.present import DIRECTIONS, EVIDENCE_KINDS, TITLES
 from config.school import School
 from config.units import format_rate
 from config.words import Language, translate
@@ -184,9 +185,19 @@ def _evidence(incident: Incident, reader: Reader) -> str:
     evidence = incident.facts.evidence
     if evidence is None:
         return ""
+    return reader.say(words.EVIDENCE, source=source_text(evidence, reader), when=reader.when(evidence.at))
+
+
+def source_text(evidence: EvidenceReference, reader: Reader) -> str:
+    """Where the proof is: «verdict 3 by verify test failed (wan)», «outage 17»."""
     number = "" if evidence.number is None else evidence.number
-    source = reader.say(words.SOURCES[evidence.source], number=number, measurement=evidence.measurement)
-    return reader.say(words.EVIDENCE, source=source.strip(), when=reader.when(evidence.at))
+    kind = next((each for each in EvidenceKind if each.value == evidence.measurement), None)
+    measurement = (
+        reader.say(EVIDENCE_KINDS[kind]) if kind else reader.plain(evidence.measurement.replace("_", " "))
+    )
+    line = reader.plain(evidence.tags.get("line", ""))
+    named = f"{measurement} ({line})" if line and measurement else measurement
+    return reader.say(words.SOURCES[evidence.source], number=number, measurement=named).strip()
 
 
 def _ticket(incident: Incident, reader: Reader) -> str:
@@ -208,8 +219,11 @@ def _subject(incident: Incident, reader: Reader) -> str:
         plan, _, target = name.partition("/")
         title = reader.say(TITLES[target]) if target in TITLES else reader.plain(target)
         return f"{reader.plain(plan)} {title}"
-    shown = f"{reader.plain(name)} {_carrier(incident, name, reader)}".strip() if what == "line" else name
-    return reader.say(words.SUBJECTS[what], name=shown if what == "line" else reader.plain(shown))
+    shown = reader.plain(name)
+    if what == "line":
+        line = name.partition("/")[0]  # «line/wan/up» is of one direction
+        shown = f"{reader.plain(line)} {_carrier(incident, line, reader)}".strip()
+    return reader.say(words.SUBJECTS[what], name=shown)
 
 
 def _carrier(incident: Incident, line_id: str, reader: Reader) -> str:

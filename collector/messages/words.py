@@ -76,7 +76,7 @@ LOOKS_AT = {
     "what_is_common": message("what these schools have in common"),
 }
 SOURCES = {
-    "verdict": message("verdict {number}"),
+    "verdict": message("verdict {number} by {measurement}"),
     "outage": message("outage {number}"),
     "presence": message("heartbeats"),
     "point": message("measurement {measurement}"),
@@ -85,6 +85,8 @@ SOURCES = {
 VALUES = {
     "mac": message("MAC address"),
     "prefix": message("prefix"),
+    "router": message("router"),
+    "switch_port": message("switch port"),
     "address": message("address"),
     "interface": message("interface"),
     "direction": message("direction"),

@@ -74,9 +74,10 @@ def _seen(source: Any, **values: Any) -> EvidenceReference:
     return EvidenceReference(source, AT - timedelta(minutes=1), **values)
 
 
+VERIFIED = _seen("verdict", measurement="verify_failed", tags={"line": "wan"}, number=3)
 EVERY_KIND: list[Incident] = [
     incident(1, "below_target", subject="target/minimum/egress_per_class", severity="warning", facts=Facts(
-        Quantity(61_200_000, "bit/s"), Quantity(200_000_000, "bit/s"), _seen("verdict", number=3),
+        Quantity(61_200_000, "bit/s"), Quantity(200_000_000, "bit/s"), VERIFIED,
         "capacity", "capacity_test", "minimum", "egress_per_class", "每班出口带宽不低于 10M"),
     ),
     incident(2, "line_down", facts=Facts(
@@ -92,7 +93,7 @@ EVERY_KIND: list[Incident] = [
     incident(6, "rogue_router", subject="router/02:00:00:00:00:66", facts=Facts(
         evidence=_seen("point", measurement="rogue_router"), cause="device", look_at="rogue_device",
         values={"mac": "02:00:00:00:00:66", "prefix": "2001:db8:bad::/64", "interface": "br-lan"})),
-    incident(7, "latency_under_load", severity="info", facts=Facts(
+    incident(7, "latency_under_load", subject="line/wan/up", severity="info", facts=Facts(
         Quantity(0.412, "s"), Quantity(0.2, "s"), _seen("point", measurement="capacity"),
         "configuration", "queue_of_gateway", values={"direction": "up"})),
     incident(8, "port_slower", subject="port/eth0", severity="warning", facts=Facts(

@@ -77,12 +77,12 @@ def test_digests_and_merged_letters_read_as_they_should(language: str, golden: G
 
 @pytest.mark.fault(17)
 def test_a_school_s_name_is_data_in_every_message() -> None:
-    of = incident(school_id="s3", subject="line/[x](http://evil.example)", note="@all {0.__class__}")
+    of = incident(school_id="s3", subject="line/[x](evil.example)", note="@all {0.__class__}")
     text = incident_letter("k", change("opened", of), reader(url="")).whole
     assert not {"@", "<", ">", "[x]", "http://", "{"} & {*text, "[x]" if "[x]" in text else ""}
     assert "＠all ＜b＞第三＜/b＞ 小学" in text
     as_mail = incident_letter("k", change("opened", of), reader(plain=one_line)).title
-    assert as_mail == "【紧急】@all <b>第三</b> 小学：线路中断（线路 [x](http://evil.example)）"
+    assert as_mail == "【紧急】@all <b>第三</b> 小学：线路中断（线路 [x](evil.example)）"
     assert "\n" not in as_mail
 
 
