@@ -11,8 +11,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from http import HTTPStatus
 
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
 from collector.access.pages import access_routes
@@ -41,8 +44,11 @@ from collector.uptime.room import UptimeRoom
 from collector.verdicts.opening import open_room
 from collector.verdicts.ticker import Ticker
 from collector.web.api import api_routes
+from collector.web.api_county import county_routes
+from collector.web.api_document import document_routes
 from collector.web.board import Board
 from collector.web.errors import answer_missing
+from collector.web.problems import answer_broken, answer_http, answer_invalid
 from collector.web.events import Events
 from collector.web.readiness_routes import readiness_routes
 from collector.web.routes import page_routes
@@ -157,6 +163,10 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
 
 def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
     """Every route of every room, each behind the guard. Raises UnguardedRoute for one without permission."""
+    api: list[BaseRoute] = [
+        *api_routes(rooms),
+        *county_routes(rooms),
+    ]
     every: list[BaseRoute] = [
         *rooms.ingest.routes(),
         *access_routes(rooms.access, rooms.settings.notice),
@@ -164,7 +174,8 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *enrolment_routes(rooms.enrolment, rooms.settings),
         *ticket_routes(rooms),
         *icmpv6_routes(rooms, rooms.icmpv6),
-        *api_routes(rooms),
+        *api,
+        *document_routes(api, rooms.settings.notice),
         *readiness_routes(rooms, rooms.settings.notice),
         *terminal_routes(rooms.terminals, rooms.registry, rooms.settings.notice),
         *page_routes(rooms),
@@ -176,9 +187,18 @@ def make_app(
     settings: CollectorSettings, clock: Clock | None = None, on_ready: Callable[[Rooms], None] | None = None
 ) -> Starlette:
     """The collector as one ASGI application. Its lifespan opens the rooms and closes them."""
-    return Starlette(
+    return FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
         lifespan=_lifespan(settings, clock, on_ready),
-        exception_handlers={Answer: answer_refusal, HTTPStatus.NOT_FOUND: answer_missing},
+        exception_handlers={
+            Answer: answer_refusal,
+            RequestValidationError: answer_invalid,
+            HTTPException: answer_http,
+            HTTPStatus.NOT_FOUND: answer_missing,
+            Exception: answer_broken,
+        },
     )
 
 
