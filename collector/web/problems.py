@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from fastapi.exceptions import RequestValidationError
@@ -30,6 +33,21 @@ def bad_request(detail: str) -> Problem:
 def not_found(detail: str) -> Problem:
     """404: what is asked for is not known here."""
     return Problem(HTTPStatus.NOT_FOUND, detail)
+
+
+def answering(
+    handler: Callable[[Any, Request], Awaitable[object]],
+) -> Callable[[Any, Request], Awaitable[Response]]:
+    """Make a method that gives a value, or raises Problem, answer in JSON."""
+
+    @functools.wraps(handler)
+    async def answer(self: Any, request: Request) -> Response:
+        try:
+            return as_json(await handler(self, request))
+        except Problem as problem:
+            return answer_of(problem)
+
+    return answer
 
 
 def answer_of(problem: Problem) -> Response:
