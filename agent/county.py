@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from agent.central import over_local
+from agent.central import NAME, over_local
 from agent.central_state import CentralState, Held, Kept, Refused, Trial, begun
 from agent.credentials import INVITED_AGAIN
 from agent.heartbeat import Told
@@ -239,6 +239,7 @@ class County:
 
     def _refuse(self, revision: str, reason: str, *, lasting: bool = False) -> None:
         self._dealt = revision
+        reason = reason.removeprefix(f"{NAME}: ")
         refused = Refused(revision, reason[:MAX_REASON], lasting)
         kept = self._state.kept
         on_trial = kept.trial if kept.trial and kept.trial.revision == self._applied else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -130,10 +130,25 @@ class Configurations:
         found = [(scope, self._current.get().get(scope.key)) for scope in scopes]
         base: Document = {} if plan is None else {"plan": plan}
         document = merged(base, *(version.document for _, version in found if version))
-        document["school"] = plain_of(school)
+        document["school"] = _with_units(plain_of(school))
         numbers = [(scope.kind, version.number) for scope, version in found if version]
         told = msgspec.json.encode([numbers, document["school"], document.get("plan")])
         return Effective(hashlib.sha256(told).hexdigest()[:REVISION_CHARACTERS], document)
+
+
+def _with_units(value: Any) -> Any:
+    """A declared school as a settings file would say it: rates with their unit."""
+    if isinstance(value, list):
+        return [_with_units(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: f"{each}bit/s" if key in _RATES and isinstance(each, int) else _with_units(each)
+        for key, each in value.items()
+    }
+
+
+_RATES = frozenset({"contracted_down", "contracted_up", "down", "up"})
 
 
 def _versions(connection: Connection, scope: Scope) -> list[Version]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+STATE_WIDTH = 24
+
+
 class Listed(msgspec.Struct, frozen=True):
     """One agent. ``configuration`` is «applied», «pending», «refused», «local» (switched off there, or none
     heard of), ``reason`` why.
@@ -59,9 +62,10 @@ def table(agents: Iterable[Listed], zone: ZoneInfo, language: Language) -> Table
 
     headings = (
         message("agent"), message("school"), message("last seen"), message("version"), message("address"),
-        message("clock"), message("state"),
+        message("clock offset"), message("state"),
     )  # fmt: skip
     made = Table(*(translate(each, language) for each in headings))
+    made.columns[-1].min_width = STATE_WIDTH
     for agent in agents:
         seen = local_time(agent.seen_at, zone) if agent.seen_at else translate(message("never"), language)
         made.add_row(
@@ -98,7 +102,7 @@ def _state(agent: Listed, language: Language) -> str:
     if agent.revoked_at is not None:
         return translate(message("revoked"), language)
     text = translate(_STATES[agent.configuration], language)
-    return f"{text} {agent.revision[:8]} {agent.reason}".rstrip() if agent.seen_at else text
+    return f"{text}\n{agent.reason}".rstrip()
 
 
 _STATES = {
