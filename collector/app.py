@@ -23,6 +23,8 @@ from collector.access.room import AccessRoom
 from collector.access.routes import guarded
 from collector.enrolment.room import EnrolmentRoom
 from collector.enrolment.routes import enrolment_routes
+from collector.incidents.api import incident_api_routes
+from collector.incidents.pages import incident_page_routes
 from collector.incidents.room import IncidentRoom
 from collector.ingest.answers import Answer, answer_refusal
 from collector.ingest.consumer import Consumer
@@ -48,8 +50,8 @@ from collector.web.api_county import county_routes
 from collector.web.api_document import document_routes
 from collector.web.board import Board
 from collector.web.errors import answer_missing
-from collector.web.problems import answer_broken, answer_http, answer_invalid
 from collector.web.events import Events
+from collector.web.problems import answer_broken, answer_http, answer_invalid
 from collector.web.readiness_routes import readiness_routes
 from collector.web.routes import page_routes
 from config.clock import Clock, SystemClock
@@ -129,9 +131,16 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         consumer.add_listener(tickets, may_concern)
     icmpv6 = open_icmpv6(settings.responder, data, stack)
     terminals = TerminalRoom(
-        registry, settings.terminals, verdicts.plans, lambda batch: journal.append(None, batch).result(), clock
+        registry,
+        settings.terminals,
+        verdicts.plans,
+        lambda batch: journal.append(None, batch).result(),
+        clock,
     )
-    board = Board(registry, store, verdicts, uptime, refresh_seconds=settings.web.refresh)
+    board = Board(
+        registry, store, verdicts, uptime,
+        refresh_seconds=settings.web.refresh, open_incidents=incidents.book.open_now,
+    )  # fmt: skip
     stack.callback(board.stop)
     events = Events(board, settings.web.streams, settings.web.keep_alive)
     return Rooms(
@@ -163,10 +172,6 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
 
 def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
     """Every route of every room, each behind the guard. Raises UnguardedRoute for one without permission."""
-    api: list[BaseRoute] = [
-        *api_routes(rooms),
-        *county_routes(rooms),
-    ]
     every: list[BaseRoute] = [
         *rooms.ingest.routes(),
         *access_routes(rooms.access, rooms.settings.notice),
@@ -174,12 +179,15 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *enrolment_routes(rooms.enrolment, rooms.settings),
         *ticket_routes(rooms),
         *icmpv6_routes(rooms, rooms.icmpv6),
-        *api,
-        *document_routes(api, rooms.settings.notice),
+        *api_routes(rooms),
+        *county_routes(rooms),
+        *incident_api_routes(rooms),
+        *incident_page_routes(rooms, rooms.settings.notice),
         *readiness_routes(rooms, rooms.settings.notice),
         *terminal_routes(rooms.terminals, rooms.registry, rooms.settings.notice),
         *page_routes(rooms),
     ]
+    every += document_routes(every, rooms.settings.notice)
     return guarded(every, rooms.access)
 
 

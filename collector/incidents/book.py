@@ -90,15 +90,17 @@ class IncidentBook:
         *,
         school_id: str | None = None,
         unresolved: bool = False,
+        pending: bool = False,
         since: datetime | None = None,
         before: int | None = None,
         limit: int = 200,
     ) -> list[Incident]:
         """Incidents that have been opened, the newest first; of several schools too when they hit the school.
 
-        ``since``: not over before. ``before``: with a smaller id, for the next page.
+        ``pending``: also those that have not been opened. ``since``: not over before. ``before``: with a
+        smaller id, for the next page.
         """
-        wanted = [IncidentRow.state != "pending"]
+        wanted = [] if pending else [IncidentRow.state != "pending"]
         if unresolved:
             wanted.append(IncidentRow.open_key.is_not(None))
         if school_id is not None:
