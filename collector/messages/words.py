@@ -40,7 +40,7 @@ SUBJECTS = {
     "port": message("port {name}"),
     "service": message("service {name}"),
     "router": message("router {name}"),
-    "target": message("target {name}"),
+    "target": "{name}",
     "carrier": message("carrier {name}"),
     "many": "{name}",
 }
