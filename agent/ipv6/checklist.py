@@ -124,7 +124,9 @@ class Checklist:
         found[4] = lan.on_each(heard, lan.advertisement, 4)
         found[5] = lan.on_each(heard, lan.dns, 5)
         if self._in_lan:
-            found[6] = lan.on_each([self._addressed(each) for each in heard], lan.client_address, 6)
+            hopeless = found[4].result is Result.FAIL
+            known = [self._addressed(each, wait=not hopeless) for each in heard]
+            found[6] = lan.on_each(known, lan.client_address, 6)
 
     def _prefix(self, lans: Sequence[lan.Lan], route: Finding) -> Finding:
         """Check 3; where a LAN has no prefix though the line works, the carrier's servers are asked why."""
@@ -181,15 +183,15 @@ class Checklist:
 
         return ask_dhcp(interface, self._options.ask_seconds)
 
-    def _addressed(self, heard: lan.Lan) -> lan.Lan:
-        """The same, once this client has its address, at most ``wait`` after asking."""
+    def _addressed(self, heard: lan.Lan, *, wait: bool) -> lan.Lan:
+        """The same, once this client has its address, at most the set time after asking, or as it is now."""
         begun = time.monotonic()
         while True:
             addresses = _addresses_on(self._site, heard.interface)
             seconds = heard.asked_seconds + time.monotonic() - begun
             if any(each.is_global and each.is_settled for each in addresses):
                 break
-            if seconds >= self._options.wait_seconds:
+            if not wait or seconds >= self._options.wait_seconds:
                 break
             time.sleep(_POLL_SECONDS)
         return msgspec.structs.replace(heard, addresses=addresses, address_seconds=seconds)

@@ -32,13 +32,15 @@ def hear_routers(
     with _opened() as asking:
         end = time.monotonic() + seconds
         asking.sendto(SOLICITATION, ("ff02::2", 0, 0, index))
-        while (left := end - time.monotonic()) > 0:
-            if not select.select([asking], [], [], left)[0]:
-                break
+        # what came in time counts, also where a busy host looks at it later
+        while select.select([asking], [], [], max(0.0, end - time.monotonic()))[0]:
+            late = time.monotonic() > end
             for advertisement, by in _waiting(asking):
                 if by == index or advertisement.router in own:
                     heard[advertisement.router] = advertisement
                     end = min(end, time.monotonic() + SETTLE_SECONDS)
+            if late:
+                break
     return list(heard.values())
 
 

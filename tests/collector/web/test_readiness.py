@@ -1,13 +1,20 @@
-"""The county's table of IPv6 checks: what fails most first, silence is unknown, hostile points are data."""
+"""The county's table of IPv6 checks, over HTTP too: what fails most first, silence is unknown, hostile points
+are data.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from collector.store.interface import Latest
 from collector.web.readiness import check_rows, findings_of, levels, school_json, school_row
-from config.points import FieldValue
-from config.readiness import Levels, Result
+from collector.web.readiness_routes import readiness_routes
+from config.points import FieldValue, Point
+from config.readiness import Finding, Levels, Result, failed, passed
+from config.readiness_words import finding_fields
+from tests.collector.web.rooms import SCRIPT, open_pages
+from tests.collector.web.serving import serving
 
 NOW = datetime(2026, 11, 18, 4, 0, tzinfo=UTC)
 
@@ -47,3 +54,34 @@ def test_hostile_points_are_data() -> None:
     row = school_row("s", "", findings_of(hostile, NOW), "en")
     assert (row.name, row.at_least, row.at_most) == ("s", 0, 4)
     assert {cell.result for cell in row.cells} == {"unknown"}
+
+
+def point(finding: Finding) -> Point:
+    now_ns = int(datetime.now(UTC).timestamp()) * 10**9
+    tags = {"check": str(finding.check), "place": "gateway"}
+    return Point("ipv6_check", tags, finding_fields(finding), now_ns)
+
+
+def test_the_page_and_its_data_over_http(tmp_path: Path) -> None:
+    rooms = open_pages(tmp_path)
+    rogue = failed(
+        12, "rogue", mac="02:00:00:00:0b:ad", router="fe80::1", interface=SCRIPT, prefix="2001:db8::"
+    )
+    rooms.take([point(passed(1, "wan_address", address="2001:db8::1", interface="wan0")), point(rogue)])
+    with serving(readiness_routes(rooms)) as client:
+        chinese, english = client.get("/ipv6"), client.get("/ipv6?lang=en")
+        told = client.get("/api/v1/ipv6").json()
+    rooms.close()
+    assert (chinese.status_code, english.status_code) == (200, 200)
+    assert "样例小学" in chinese.text
+    assert "02:00:00:00:0b:ad" in chinese.text
+    assert "02:00:00:00:0b:ad (fe80::1)" in english.text
+    assert SCRIPT not in english.text
+    assert "default-src" in str(english.headers["content-security-policy"])
+    school = told["schools"]["sample"]
+    assert (school["level_at_least"], school["level_at_most"]) == (0, 3)
+    assert told["checks"][0] == {
+        "check": 12, "title": "Rogue router advertisements", "standard": "RFC 6104, RFC 6105",
+        "pass": 0, "fail": 1, "unknown": 0,
+    }  # fmt: skip
+    assert school["checks"][11]["values"]["mac"] == "02:00:00:00:0b:ad"
