@@ -184,8 +184,8 @@ class Store(Protocol):
         end_ns: int,
     ) -> list[SeriesHistogram]:
         """The counts of a histogram, of one school or of all: «rx_histogram» of the 1 s rates,
-        «rx_means_histogram» of the means of 5 minutes. From the longest kept windows on whose boundaries the
-        range lies (a day's, an hour's); from those of an hour where it lies on none. Raises UnknownField.
+        «rx_means_histogram» of the means of 5 minutes. From the kept windows of the whole days in the range,
+        and from those of an hour before and behind them. Raises UnknownField.
         """
         ...
 

@@ -147,14 +147,20 @@ class Queries:
     ) -> list[SeriesHistogram]:
         """See Store.histograms."""
         need(measurement, [name], histogram_names(declared_in(self._schema, measurement)))
-        seconds = windows.source_of_histograms(start_ns, end_ns, self._day_offset_ns)
-        select = (
-            f"SELECT {tables.quoted(name)} FROM {tables.quoted(tables.window_table(seconds, measurement))} "  # noqa: S608
-            f"WHERE series_id = ? AND start_ns >= ? AND start_ns < ? AND {tables.quoted(name)} IS NOT NULL"
-        )
+        selects = [
+            (_select_histogram(measurement, name, span.seconds), span)
+            for span in windows.spans_of_histograms(start_ns, end_ns, self._day_offset_ns)
+        ]
         with self._readers.reading() as db:
             found = [
-                SeriesHistogram(series, merge_blobs(db.execute(select, (number, start_ns, end_ns))))
+                SeriesHistogram(
+                    series,
+                    merge_blobs(
+                        row
+                        for select, span in selects
+                        for row in db.execute(select, (number, span.start_ns, span.end_ns))
+                    ),
+                )
                 for number, series in _series(db, school_id, measurement, tags)
             ]
         return [each for each in found if each.counts]
@@ -217,6 +223,13 @@ def raw_point(row: Sequence[Any], names: list[str], booleans: set[str]) -> RawPo
         if value is not None
     }
     return RawPoint(row[0], fields)
+
+
+def _select_histogram(measurement: str, name: str, seconds: int) -> str:
+    return (
+        f"SELECT {tables.quoted(name)} FROM {tables.quoted(tables.window_table(seconds, measurement))} "  # noqa: S608
+        f"WHERE series_id = ? AND start_ns >= ? AND start_ns < ? AND {tables.quoted(name)} IS NOT NULL"
+    )
 
 
 def _window(row: Sequence[Any], fields: Sequence[str]) -> Window:

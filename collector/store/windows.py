@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from collector.store import histograms, tables
 from collector.store.interface import NS, WINDOW_SECONDS, Aggregate, RawPoint, StoredWindow
@@ -16,11 +17,23 @@ def start_of(time_ns: int, seconds: int, day_offset_ns: int) -> int:
     return (time_ns + offset) // (seconds * NS) * (seconds * NS) - offset
 
 
-def source_of_histograms(start_ns: int, end_ns: int, day_offset_ns: int) -> int:
-    """Windows of a day where a range begins and ends with days, else of an hour."""
+class Span(NamedTuple):
+    """Kept windows of one length that begin from ``start_ns`` to before ``end_ns``."""
+
+    seconds: int
+    start_ns: int
+    end_ns: int
+
+
+def spans_of_histograms(start_ns: int, end_ns: int, day_offset_ns: int) -> list[Span]:
+    """The fewest kept windows that hold a range: those of whole days, and of an hour before and behind."""
     hour, day = WINDOW_SECONDS[1:]
-    on_days = all(start_of(moment, day, day_offset_ns) == moment for moment in (start_ns, end_ns))
-    return day if on_days else hour
+    first = start_of(start_ns - 1, day, day_offset_ns) + day * NS
+    last = start_of(end_ns, day, day_offset_ns)
+    if first >= last:
+        return [Span(hour, start_ns, end_ns)]
+    spans = (Span(hour, start_ns, first), Span(day, first, last), Span(hour, last, end_ns))
+    return [span for span in spans if span.start_ns < span.end_ns]
 
 
 def aggregate(values: Iterable[float]) -> Aggregate | None:

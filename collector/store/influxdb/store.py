@@ -270,13 +270,18 @@ class InfluxStore:
     ) -> list[SeriesHistogram]:
         """See Store.histograms."""
         _need(measurement, [name], histograms.histogram_names(self._declared(measurement)))
-        seconds = windows.source_of_histograms(start_ns, end_ns, self._day_offset_ns)
-        conditions = conditions_of(start_ns, end_ns, [] if school_id is None else [school_id], tags)
-        found = self._reading.windows(self.buckets.windows[seconds], measurement, [name], conditions)
+        schools = [] if school_id is None else [school_id]
+        found: dict[tuple[tuple[str, str], ...], list[StoredWindow]] = {}
+        for span in windows.spans_of_histograms(start_ns, end_ns, self._day_offset_ns):
+            conditions = conditions_of(span.start_ns, span.end_ns, schools, tags)
+            bucket = self.buckets.windows[span.seconds]
+            for some in self._reading.windows(bucket, measurement, [name], conditions):
+                if some:
+                    found.setdefault(tuple(sorted(some[0].tags.items())), []).extend(some)
         return [
-            SeriesHistogram(some[0].tags, histograms.merged(each.histograms.get(name, {}) for each in some))
-            for some in found if some
-        ]  # fmt: skip
+            SeriesHistogram(dict(key), histograms.merged(each.histograms.get(name, {}) for each in some))
+            for key, some in sorted(found.items())
+        ]
 
     def windows(
         self, seconds: int, school_id: str, measurement: str, *, start_ns: int, end_ns: int

@@ -1,7 +1,7 @@
 """Rows 2, 6, 9 and 13 of the faults to survive, as they are written; the suite plays them smaller.
 
-Run: ``python -m tests.collector.ingest.assaults [slow|series|replies|return]``. Each prints what held, and how
-the others were served meanwhile.
+Run: ``python -m tests.collector.ingest.assaults [slow|series|replies|return]``. Each prints what held, and
+how the others were served meanwhile.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import gzip
 import http.client
 import itertools
+import logging
 import random
 import secrets
 import socket
@@ -352,6 +353,7 @@ LONG: dict[str, Callable[[], None]] = {
 }  # fmt: skip
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # a push that failed is told each time
     for name in sys.argv[1:] or LONG:
         print(name)
         LONG[name]()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from collector.batch import Batch, Row, Series, batch_of
-from collector.store.interface import NS, Aggregate, Store, UnknownField
+from collector.store.interface import NS, Aggregate, Store, StoredWindow, UnknownField
 from config.histogram import bucket_of, decode, encode
 from config.points import FieldValue
 from tests.collector.store.engines import DAY, START, embedded, fold, in_influxdb
@@ -146,6 +146,29 @@ def test_yes_and_no_are_counted_in_windows(store: Store) -> None:
         resolution_seconds=300,
     )  # fmt: skip
     assert series.windows[0].fields == {"operational": Aggregate(4, 3, 0, 1)}
+
+
+def test_a_histogram_is_of_whole_days_and_of_the_hours_around_them(store: Store) -> None:
+    midnight = START - 8 * 3600 * NS
+    seen = {"samples": Aggregate(1, 1.0, 1.0, 1.0)}
+
+    def kept(start_ns: int, bucket: int) -> StoredWindow:
+        return StoredWindow(ETH0, start_ns, seen, {"rx_histogram": {bucket: 1}})
+
+    hours = [kept(midnight + hour * 3600 * NS, 400) for hour in range(-24, 72)]
+    days = [kept(midnight + day * DAY * NS, 500) for day in range(-1, 3)]
+    store.put_windows(3600, "interface", hours)
+    store.put_windows(DAY, "interface", days)
+    for first, last, expected in (
+        (-3, 51, {400: 3 + 3, 500: 2}),
+        (0, 48, {500: 2}),
+        (1, 23, {400: 22}),
+        (-2, 24, {400: 2, 500: 1}),
+        (24, 50, {500: 1, 400: 2}),
+    ):
+        start_ns, end_ns = (midnight + hour * 3600 * NS for hour in (first, last))
+        (found,) = store.histograms("interface", "rx_histogram", start_ns=start_ns, end_ns=end_ns)
+        assert (found.tags, found.counts) == (ETH0, expected)
 
 
 def test_the_two_histograms_are_counted_apart_and_point_by_point_once(store: Store) -> None:
