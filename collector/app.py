@@ -19,6 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
 from collector.access.pages import access_routes
+from collector.access.region import Region
+from collector.access.region_routes import region_routes
 from collector.access.room import AccessRoom
 from collector.access.routes import guarded
 from collector.enrolment.room import EnrolmentRoom
@@ -71,6 +73,8 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     registry = Registry.open(settings.registry_url, settings.registry.refresh)
     stack.callback(registry.close)
     access = AccessRoom(registry, settings.access, clock)
+    region = Region(settings.region, clock)
+    stack.callback(region.stop)
     verdicts = open_room(registry, settings.verdicts, clock)
     store = open_store(settings)
     stack.callback(store.close)
@@ -148,6 +152,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         clock,
         registry,
         access,
+        region,
         enrolment,
         journal,
         store,
@@ -175,6 +180,7 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
     every: list[BaseRoute] = [
         *rooms.ingest.routes(),
         *access_routes(rooms.access, rooms.settings.notice),
+        *region_routes(rooms.region, rooms.settings.notice),
         *metrics_routes(rooms),
         *enrolment_routes(rooms.enrolment, rooms.settings),
         *ticket_routes(rooms),
@@ -222,6 +228,7 @@ def _lifespan(
             rooms.ticker.start()
             rooms.uptime.start()
             rooms.watch.start()
+            rooms.region.start()
             rooms.messages.start()
             rooms.alarm.start()
             rooms.board.start()

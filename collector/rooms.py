@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from collector.access.region import Region
 from collector.access.room import AccessRoom
 from collector.enrolment.room import EnrolmentRoom
 from collector.incidents.room import IncidentRoom
@@ -35,6 +36,7 @@ class Rooms:
     clock: Clock
     registry: Registry
     access: AccessRoom
+    region: Region
     enrolment: EnrolmentRoom
     journal: Journal
     store: Store

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from collector.access.settings import AccessSettings
+from collector.access.settings import AccessSettings, RegionSettings
 from collector.enrolment.settings import EnrolmentSettings, TlsSettings
 from collector.incidents.settings import IncidentSettings
 from collector.messages.settings import MessageSettings
@@ -168,6 +168,7 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """A sentence at the top of every page, «maintenance tonight from 22:00»."""
     listen: Listen = Listen()
     access: AccessSettings = AccessSettings()
+    region: RegionSettings = RegionSettings()
     enrolment: EnrolmentSettings = EnrolmentSettings()
     ingest: Ingest = Ingest()
     journal: JournalSettings = JournalSettings()
@@ -242,6 +243,7 @@ def _contradictions(settings: CollectorSettings) -> list[str]:
         ),
         (store.day_offset >= DAY_SECONDS, "key store.day_offset: less than 24h is allowed"),
         *settings.access.contradictions(),
+        *settings.region.contradictions(),
         (
             settings.enrolment.rotate_every < 2 * settings.enrolment.overlap,
             "key enrolment.rotate_every: at least twice enrolment.overlap is allowed",

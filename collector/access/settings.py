@@ -99,6 +99,42 @@ class AccessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield not self.oidc.client_id, "key access.oidc.client_id: is empty"
 
 
+class CountySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A county of the region."""
+
+    id: Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9_-]{0,39}\Z")]
+    """Its name here."""
+    url: str
+    """Where its collector answers, https://county.example."""
+    token_file: str
+    """A file of mode 0600 with a token of that county, of a user with role regional."""
+    name: str = ""
+    """What people call it."""
+    ca_file: str = ""
+    """Certificates that the county's must follow from; empty means the system's."""
+
+
+class RegionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Several counties, read from above by each one's API."""
+
+    counties: tuple[CountySettings, ...] = ()
+    """The counties, in the order in which they are shown."""
+    every: Seconds = Seconds(300)
+    """How often each is asked."""
+    timeout: Seconds = Seconds(15)
+    """Of one question."""
+
+    def contradictions(self) -> Iterator[tuple[bool, str]]:
+        """What cannot be: whether it is so, and what to say."""
+        ids = [county.id for county in self.counties]
+        yield len(set(ids)) < len(ids), "key region.counties: an id twice"
+        for county in self.counties:
+            yield (
+                not _is_origin(county.url) or not _is_safe(county.url),
+                f"key region.counties: {county.id}: url: https:// is allowed, and http:// on loopback",
+            )
+
+
 def _is_origin(text: str) -> bool:
     try:
         url = urlsplit(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 import collector
 from collector.access import Permission, permitted
+from collector.access.declaring import stated
 from collector.web.api_declaring import schema_parts
 from collector.web.api_types import ProblemAnswer
 from collector.web.rendering import SecurityHeaders, page
@@ -41,8 +43,8 @@ PROBLEMS = {
 
 def document_routes(routes: Iterable[BaseRoute], notice: str = "") -> list[BaseRoute]:
     """The document and its page, over those of ``routes`` that are of the API."""
-    listed = [route for route in routes if isinstance(route, APIRoute)]
-    document = functools.cache(lambda: document_of(listed))
+    under = [route for route in routes if isinstance(route, Route) and route.path.startswith("/api/v1/")]
+    document = functools.cache(lambda: document_of(under))
 
     async def as_json(_request: Request) -> Response:
         body = await run_in_threadpool(lambda: msgspec.json.encode(document()))
@@ -63,8 +65,9 @@ def document_routes(routes: Iterable[BaseRoute], notice: str = "") -> list[BaseR
     ]
 
 
-def document_of(routes: list[APIRoute]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document."""
+def document_of(under: list[Route]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document: typed routes in full, plain ones in short, those for agents not at all."""
+    routes = [route for route in under if isinstance(route, APIRoute)]
     made = get_openapi(
         title="xiaotong",
         version=collector.__version__,
@@ -85,7 +88,31 @@ def document_of(routes: list[APIRoute]) -> dict[str, Any]:
     for route in routes:
         for method in route.methods or ():
             _complete(made["paths"][route.path_format][method.lower()], route, named)
+    problem = {"application/problem+json": {"schema": named[id(ProblemAnswer)]}}
+    for plain in under:
+        if not isinstance(plain, APIRoute) and stated(plain).permission is not Permission.AGENT:
+            made["paths"].setdefault(plain.path_format, {}).update(_in_short(plain, problem))
     return made
+
+
+def _in_short(route: Route, problem: dict[str, Any]) -> dict[str, Any]:
+    """A plain route: its words, its permission and the names in its path."""
+    words = inspect.getdoc(route.endpoint) or ""
+    operation = {
+        "summary": words.partition("\n")[0],
+        "description": words or route.name,
+        "tags": [route.path.split("/")[3]],
+        "x-permission": stated(route).permission.value,
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in route.param_convertors
+        ],
+        "responses": {
+            "200": {"description": "Well."},
+            "default": {"description": "Not.", "content": problem},
+        },
+    }
+    return {method.lower(): operation for method in (route.methods or ()) if method != "HEAD"}
 
 
 def _complete(operation: dict[str, Any], route: APIRoute, named: dict[int, Any]) -> None:

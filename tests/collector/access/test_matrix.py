@@ -63,7 +63,12 @@ class County(NamedTuple):
 @pytest.fixture(scope="module")
 def county(tmp_path_factory: pytest.TempPathFactory) -> Iterator[County]:
     access = {"anonymous": "none", "passwords": {"memory_mebibytes": 8, "rounds": 1}}
-    settings = settings_in(tmp_path_factory.mktemp("matrix"), access=access, verdicts={"plans": ("shandan",)})
+    settings = settings_in(
+        tmp_path_factory.mktemp("matrix"),
+        access=access,
+        verdicts={"plans": ("shandan",)},
+        web={"refresh": 0.0},
+    )
     with running(settings) as collector:
         visitors = {"nobody": Visitor(collector.port), "agent": Visitor(collector.port)}
         for role in Role:
