@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
+from collector.incidents.model import Incident
 from collector.registry import Registry
 from collector.store.interface import Latest, Store, StoreUnavailable
 from collector.uptime.availability import Tally
@@ -57,10 +59,12 @@ class County(msgspec.Struct, frozen=True):
     at: datetime
     schools: Mapping[str, SchoolState]
     number: int
+    incidents: tuple[Incident, ...] | None = None
+    """Open ones, those of several schools too; None where nobody counts them."""
 
 
-OpenIncidents = Callable[[], Mapping[str, int] | None]
-"""How many incidents are open at each school; None where nobody counts them."""
+OpenIncidents = Callable[[], Sequence[Incident] | None]
+"""The open incidents; None where nobody counts them."""
 
 
 class Board:
@@ -112,6 +116,11 @@ class Board:
         self._asked_at = time.monotonic()
         return self._county.number if self._county is not None else 0
 
+    def incidents_of(self, school_id: str) -> list[Incident] | None:
+        """A school's open incidents as they are now."""
+        found = self._open_incidents()
+        return None if found is None else [each for each in found if each.school_id == school_id]
+
     def tick(self) -> None:
         """Look again if it is time."""
         now = time.monotonic()
@@ -124,20 +133,24 @@ class Board:
 
     def _look(self) -> County:
         began = time.monotonic()
-        states = {state.school.id: state for state in self._states(began)}
+        incidents = self._open_incidents()
+        states = {state.school.id: state for state in self._states(began, incidents)}
         signature = [_signature(state) for state in states.values()]
         number = self._county.number if self._county is not None else 0
         if signature != self._signature:
             self._signature, number = signature, number + 1
-        self._county = County(datetime.now(UTC), states, number)
+        self._county = County(
+            datetime.now(UTC), states, number, None if incidents is None else tuple(incidents)
+        )
         self._looked_at = time.monotonic()
         self._taken = self._looked_at - began
         return self._county
 
-    def _states(self, now: float) -> Iterable[SchoolState]:
+    def _states(self, now: float, incidents: Sequence[Incident] | None) -> Iterable[SchoolState]:
         uptime = self._uptime
         present = {each.school: each for each in uptime.presence()} if uptime is not None else {}
-        availability, levels, incidents = self._months(now), self._levels(), self._open_incidents()
+        availability, levels = self._months(now), self._levels()
+        open_at = Counter(each.school_id for each in incidents or ())
         for school in self._registry.schools().values():
             yield SchoolState(
                 school=school,
@@ -145,7 +158,7 @@ class Board:
                 presence=present.get(school.id),
                 availability=availability.get(school.id),
                 ipv6=levels.get(school.id),
-                incidents=None if incidents is None else incidents.get(school.id, 0),
+                incidents=None if incidents is None else open_at[school.id],
             )
 
     def _levels(self) -> Mapping[str, Levels]:

@@ -20,6 +20,7 @@ from collector.web.calendar_view import MonthView
 from collector.web.county_view import Reader, heard_text
 from collector.web.desk import TestDesk
 from collector.web.frame import Frame, shown, who_reads
+from collector.web.incident_view import incident_views
 from collector.web.throughput import throughput
 from config.readiness import MEASUREMENT
 from config.school import School, classes_on, lines_on
@@ -96,7 +97,9 @@ class SchoolPage:
             controllers=ports_view.controllers(
                 rooms.store.latest(school.id, "access_points"), reader.language, reader.now
             ),
-            incidents=None,
+            incidents=incident_views(
+                rooms.board.incidents_of(school.id), {school.id: school}, reader.language, zone
+            ),
             desk=self._desk_view(request, reader),
             spans=[(seconds, translate(text, reader.language)) for seconds, text in SPANS],
             chart={

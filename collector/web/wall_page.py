@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from collector.web.county_page import CountyPage
 from collector.web.frame import Frame, shown
+from collector.web.incident_view import incident_views
 from collector.web.settings import WebSettings
 
 WORST = 10
@@ -34,7 +35,12 @@ class WallPage:
             face=face,
             listing=self._county.listing(face, reader, WORST) if face is not None else None,
             changes=face.changes[:CHANGES] if face is not None else [],
-            incidents=None,
+            incidents=incident_views(
+                county.incidents,
+                {key: each.school for key, each in county.schools.items()},
+                reader.language,
+                self.frame.zone,
+            ),
             schools=len(county.schools),
             heard=sum(each.state == "heard" for each in watched),
             watched=len(watched),

@@ -21,6 +21,7 @@ from collector.access.who import Via, somebody
 from collector.ingest.intake import AgentIdentity
 from collector.server import listen
 from collector.settings import Listen
+from collector.web.errors import answer_missing
 from tests.collector.running import wait_until
 
 
@@ -84,7 +85,9 @@ def serving(routes: Sequence[BaseRoute], who: Who = COUNTY) -> Iterator[Client]:
     """Serve the routes to ``who`` until the block ends."""
     with listen(Listen(port=0)) as server_socket:
         config = uvicorn.Config(
-            Starlette(routes=guarded(routes, LetsIn(who))), log_level="warning", lifespan="off"
+            Starlette(routes=guarded(routes, LetsIn(who)), exception_handlers={404: answer_missing}),
+            log_level="warning",
+            lifespan="off",
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [server_socket]})

@@ -1,101 +1,138 @@
-"""The school's page in a real Chromium: the chart is drawn, gaps are gaps, script in a name does nothing."""
+"""The pages in a real Chromium: drawn, fresh without a reload, and safe from what names hold."""
 
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from collector.access import Permission, permitted
-from collector.access.routes import guarded
-from collector.web import routes
-from tests.collector.web.browser import dumped, pictured
-from tests.collector.web.rooms import SCRIPT, heartbeat, interface_points, open_pages
-from tests.collector.web.serving import COUNTY, Client, LetsIn, serving
+from collector.web.routes import page_routes
+from tests.collector.web import matrix
+from tests.collector.web.browser import Browser, Tab
+from tests.collector.web.rooms import PagesOnly, heartbeat, interface_points, open_pages
+from tests.collector.web.serving import Client, serving
 
 pytestmark = pytest.mark.needs("chromium")
 
 
-@pytest.fixture(scope="module", params=["样例小学"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    rooms = open_pages(tmp_path_factory.mktemp("rooms"), request.param)
-    heartbeat(rooms)
-    rooms.take(interface_points(120, missing=range(60, 80)))
-    with serving(routes(rooms)) as client:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with Browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PagesOnly]:
+    opened = open_pages(tmp_path_factory.mktemp("rooms"))
+    heartbeat(opened)
+    opened.take(interface_points(120, missing=range(60, 80)))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def site(rooms: PagesOnly) -> Iterator[Client]:
+    with serving(page_routes(rooms)) as client:
         yield client
-    rooms.close()
 
 
-def test_the_chart_is_drawn_with_a_line_at_the_target(site: Client, tmp_path: Path) -> None:
-    page = dumped(f"http://127.0.0.1:{site.port}/schools/sample?lang=en", tmp_path)
-    assert re.search(r'<section class="panel" data-points="100"', page)
-    assert re.search(r'<canvas [^>]*width="\d{3,}"', page)
-    assert re.search(r'aria-label="eth0: down [\d.]+ Mbit/s, up [\d.]+ Mbit/s · target 120 Mbit/s"', page)
-    assert "No data yet." not in page
-    assert re.search(r'<p id="stale"[^>]* hidden', page)
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-def test_a_screen_of_any_width_shows_it(site: Client, tmp_path: Path, width: int) -> None:
-    file = tmp_path / "page.png"
-    pictured(f"http://127.0.0.1:{site.port}/schools/sample", tmp_path / "profile", file, width, 1600)
-    assert struct.unpack(">II", file.read_bytes()[16:24]) == (width, 1600)
+def at(tab: Tab, site: Client, path: str) -> Tab:
+    return tab.open(f"http://127.0.0.1:{site.port}{path}")
 
 
 @pytest.mark.fault(18)
-def test_script_in_names_does_not_run(tmp_path: Path) -> None:
-    rooms = open_pages(tmp_path, SCRIPT)
-    rooms.take(interface_points(6, interface=SCRIPT))
-    with serving(routes(rooms)) as client:
-        page = dumped(f"http://127.0.0.1:{client.port}/schools/sample", tmp_path / "profile")
-    rooms.close()
-    assert "<title>&lt;script&gt;" in page
-    assert "<img" not in page
-    assert 'data-points="6"' in page
+def test_every_page_is_sound_whatever_names_hold(tmp_path: Path) -> None:
+    """No error on the console, no request to another host, nothing grave for axe-core, script stays text."""
+    with matrix.hostile_county(tmp_path, 6) as (_, client):
+        assert matrix.faults(client.port, matrix.part()) == []
 
 
-def test_chart_and_cards_stay_fresh_without_a_reload(tmp_path: Path) -> None:
-    """Virtual time passes three periods; each asking for the chart's data finds one more point."""
+def test_the_chart_is_drawn_with_a_line_at_the_target(browser: Browser, site: Client) -> None:
+    with browser.tab() as tab:
+        at(tab, site, "/schools/sample?lang=en").wait_for(
+            "document.querySelector('[data-points=\"100\"] canvas')"
+        )
+        label = tab.value("document.querySelector('.plot').getAttribute('aria-label')")
+        assert re.fullmatch(r"eth0: down [\d.]+ Mbit/s, up [\d.]+ Mbit/s · target 120 Mbit/s", label)
+        assert tab.value("document.getElementById('stale').hidden")
+
+
+def test_dragging_over_the_chart_asks_for_that_time_alone(browser: Browser, site: Client) -> None:
+    with browser.tab() as tab:
+        at(tab, site, "/schools/sample").wait_for("document.querySelector('[data-points=\"100\"] canvas')")
+        box = tab.value(
+            "(() => { const plot = document.querySelector('.u-over'); plot.scrollIntoView({block: 'center'});"
+            "const {x, y, width} = plot.getBoundingClientRect(); return [x, y, width]; })()"
+        )
+        for kind, share in (("mousePressed", 0.2), ("mouseMoved", 0.4), ("mouseReleased", 0.4)):
+            tab.ask(
+                "Input.dispatchMouseEvent", type=kind, x=box[0] + share * box[2], y=box[1] + 60,
+                button="left", buttons=1, clickCount=1,
+            )  # fmt: skip
+        tab.wait_for("Number(document.querySelector('[data-points]').dataset.points) < 40")
+        assert any("throughput?from=" in url for url in tab.requests)
+
+
+def test_pages_are_told_of_a_change_and_refresh_in_place(browser: Browser, tmp_path: Path) -> None:
     rooms = open_pages(tmp_path, "fresh")
     latest = interface_points(6)
     rooms.take(latest)
-    asked: list[str] = []
-
-    class Counting:
-        def __init__(self, app: ASGIApp) -> None:
-            self._app = app
-
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            mode = dict(scope["headers"]).get(b"sec-fetch-mode", b"").decode()
-            asked.append(f"{mode} {scope['path']}")
-            if scope["path"].endswith("/throughput"):
-                heartbeat(rooms)
-                latest.append(msgspec.structs.replace(latest[-1], time_ns=latest[-1].time_ns + 10**9))
-                rooms.take(latest[-1:])
-            await self._app(scope, receive, send)
-
-    inside = guarded(routes(rooms), LetsIn(COUNTY))
-    counted: list[BaseRoute] = [
-        permitted(Permission.PUBLIC, Mount("/", routes=inside, middleware=[Middleware(Counting)]))
-    ]
-    with serving(counted) as client:
-        page = dumped(
-            f"http://127.0.0.1:{client.port}/schools/sample?lang=en",
-            tmp_path / "profile",
-            "--virtual-time-budget=16000",
-        )
+    with serving(page_routes(rooms)) as client, browser.tab() as tab:
+        at(tab, client, "/schools/sample?lang=en").wait_for("document.querySelector('[data-points]')")
+        assert "Agent last heard" not in tab.html()
+        rooms.take([msgspec.structs.replace(latest[-1], time_ns=latest[-1].time_ns + 10**9)])
+        rooms.registry.add_agent("sample")
+        heartbeat(rooms)
+        rooms.board.county()
+        tab.wait_for("document.body.textContent.includes('Agent last heard')", 20)
+        tab.wait_for("document.querySelector('[data-points=\"7\"]')", 20)
+        assert sum(url.endswith("/schools/sample?lang=en") for url in tab.requests) >= 2
+        assert tab.value("performance.getEntriesByType('navigation').length") == 1
     rooms.close()
-    drawn = re.search(r'<section class="panel" data-points="(\d+)"', page)
-    assert drawn is not None
-    assert int(drawn[1]) > 7
-    assert asked.count("navigate /schools/sample") == 1
-    assert asked.count("cors /schools/sample") >= 2
-    assert "No agent has been heard" not in page
-    assert "Agent last heard" in page
+
+
+def test_the_wall_turns_its_faces_and_says_when_its_data_are_old(browser: Browser, tmp_path: Path) -> None:
+    with matrix.hostile_county(tmp_path, 6, "") as (_, client), browser.tab(1920, 1080) as tab:
+        at(tab, client, "/wall?lang=en").wait_for("document.body.dataset.face === '0'")
+        shown = "[...document.querySelectorAll('.face')].filter((each) => each.offsetHeight).length"
+        assert tab.value(shown) == 1
+        tab.value("document.body.dataset.face = '2'")
+        assert tab.value("document.querySelectorAll('.face')[2].offsetHeight") > 0
+        assert tab.value("document.getElementById('old').hidden")
+        tab.value("document.getElementById('wall').dataset.age = 3600")
+        tab.value("document.dispatchEvent(new Event('refreshed'))")
+        tab.wait_for("!document.getElementById('old').hidden")
+        assert "1:00:0" in tab.value("document.getElementById('old').textContent")
+
+
+def test_a_wall_that_is_refreshed_often_does_not_grow(browser: Browser, tmp_path: Path) -> None:
+    """A week of refreshes is many: the number of nodes after fifty is that after one."""
+    with matrix.hostile_county(tmp_path, 6, "") as (_, client), browser.tab(1280, 720) as tab:
+        at(tab, client, "/wall")
+        grown = tab.value(
+            """(async () => {
+              const { morph } = await import("/static/page.js");
+              const wall = document.getElementById("wall");
+              const turn = async () => {
+                const text = await (await fetch("/wall")).text();
+                morph(wall, new DOMParser().parseFromString(text, "text/html").getElementById("wall"));
+                return document.querySelectorAll("*").length;
+              };
+              const first = await turn();
+              for (let n = 0; n < 50; n += 1) await turn();
+              return (await turn()) - first;
+            })()"""
+        )
+        assert grown == 0
+
+
+def test_the_keyboard_reaches_the_content_first(browser: Browser, site: Client) -> None:
+    with browser.tab() as tab:
+        at(tab, site, "/")
+        for kind in ("keyDown", "keyUp"):
+            tab.ask("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        assert tab.value("document.activeElement.className") == "skip"
+        assert tab.value("document.activeElement.getBoundingClientRect().x") > 0

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.web import routes
 from collector.web.rendering import STATIC, TEMPLATES
+from collector.web.routes import page_routes
 from config.points import Point
 from tests.collector.web.rooms import SCRIPT, PagesOnly, heartbeat, interface_points, open_pages
 from tests.collector.web.serving import Client, serving
@@ -24,7 +24,7 @@ def rooms(tmp_path: Path) -> Iterator[PagesOnly]:
 
 @pytest.fixture
 def client(rooms: PagesOnly) -> Iterator[Client]:
-    with serving(routes(rooms)) as made:
+    with serving(page_routes(rooms)) as made:
         yield made
 
 
@@ -48,15 +48,17 @@ def test_the_list_counts_answers_in_symbols_and_words(rooms: PagesOnly, client: 
     rooms.take(interface_points(12))
     page = client.get("/", headers={"Accept-Language": "en"}).text
     assert '<a href="/schools/sample">样例小学</a>' in page
-    for symbol, word in (("✓", "met"), ("✗", "not met"), ("?", "unknown")):
-        assert re.search(rf"{re.escape(symbol)}</span> {word} \d", page)
+    for count, symbol, word in ((0, "✓", "met"), (0, "✗", "not met"), (1, "?", "unknown")):
+        shown = rf'<strong>{count}</strong> <span><span aria-hidden="true">{re.escape(symbol)}</span> {word}<'
+        assert re.search(shown, page)
+    assert "55 Mbit/s – 1 Gbit/s of 120 Mbit/s" in page
 
 
 def test_nothing_measured_is_unknown_and_no_zero(client: Client) -> None:
     page = client.get("/schools/sample?lang=en").text
     assert "Nothing has been measured yet." in page
     assert "0 bit/s" not in page
-    assert "No agent has been heard since the collector started." in page
+    assert "Agent: no agent" in page
 
 
 def test_probes_say_why_they_are_unknown(rooms: PagesOnly, client: Client) -> None:
@@ -104,7 +106,7 @@ def test_script_in_a_name_is_text(tmp_path: Path) -> None:
     rooms = open_pages(tmp_path, SCRIPT)
     rooms.take(interface_points(3, interface=SCRIPT))
     rooms.take([probe_point(SCRIPT, unknown=SCRIPT)])
-    with serving(routes(rooms)) as client:
+    with serving(page_routes(rooms)) as client:
         for path in ("/", "/schools/sample"):
             page = client.get(path).text
             assert "<script>document" not in page
