@@ -117,7 +117,6 @@ class County:
             seconds = self.step()
             self._news.wait(seconds)
             self._news.clear()
-        self._link.close()
 
     def wake(self) -> None:
         """The agent stops: remember that a trial did not end by itself."""
@@ -165,6 +164,8 @@ class County:
             self._failures += 1
             log.warning("configuration not fetched error=%s", error)
             pause = min(float(central.every), central.pause * 2 ** min(self._failures, 20))
+        finally:
+            self._link.close()  # the next question is far away
         now = self._now()
         self._earliest = now + pause + self._random_between(0.0, float(central.pause))
         self._next_poll = now + central.every + self._random_between(0.0, float(central.pause))

@@ -73,11 +73,15 @@ def changed(text: str, place: Place, name: str) -> str:
 
 
 def _with_block(text: str, key: str, block: str) -> str:
-    """Replace what stands under ``key`` up to the next key at the margin; append it if missing."""
-    found = re.search(rf"^{key}:.*\n?(?:(?:[ \t].*)?(?:\n|\Z)(?!\Z)|[ \t].*\Z)*", text, re.MULTILINE)
-    if found is None:
-        return f"{text.rstrip()}\n\n{block}\n"
-    return f"{text[: found.start()]}{block}\n\n{text[found.end() :]}".rstrip() + "\n"
+    """Replace what stands under ``key`` up to the next line at the margin; append it if missing."""
+    lines = text.splitlines()
+    start = next((at for at, line in enumerate(lines) if re.match(rf"{key}\s*:", line)), None)
+    if start is None:
+        return "\n".join([*lines, "", block]) + "\n"
+    after = (at for at in range(start + 1, len(lines)) if lines[at][:1] not in ("", " ", "\t"))
+    end = next(after, len(lines))
+    gap = [""] if end < len(lines) else []
+    return "\n".join([*lines[:start], block, *gap, *lines[end:]]) + "\n"
 
 
 def _collector(place: Place) -> str:

@@ -42,6 +42,7 @@ PROBES: Mapping[str, frozenset[str]] = {
 }  # fmt: skip
 LOCAL: Mapping[str, frozenset[str]] = {
     "capacity": frozenset({"method", "iperf3"}),
+    "router_advertisements": frozenset({"switches"}),
     "snmp": frozenset({"profiles"}),
 }
 """Keys of those probes that name a program, a file or a far end: the local file's alone."""
