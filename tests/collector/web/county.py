@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from collector.ingest.liveness import Heartbeat
 from collector.uptime.causes import Cause
 from collector.uptime.history import Change, Correction, Outage
 from collector.uptime.minutes import SCHOOL
@@ -17,7 +16,7 @@ from collector.uptime.records import Records
 from config.clock import SystemClock
 from config.points import FieldValue, Point
 from config.school import Campus, Device, Line, School
-from tests.collector.web.rooms import PagesOnly
+from tests.collector.web.rooms import PagesOnly, heartbeat_of
 
 NS = 10**9
 TOWNSHIPS = ("清泉镇", "位奇镇", "霍城镇", "李桥乡", "老军乡", "大马营镇")
@@ -84,15 +83,9 @@ def fill(rooms: PagesOnly, count: int, payload: str = "") -> None:
         kind = KINDS[number % len(KINDS)]
         rooms.take(_told(school, kind, payload, before=False), school.id)
         if kind != "silent":
-            _heartbeat(rooms, school.id)
+            heartbeat_of(rooms, school.id)
     rooms.verdicts.tick()
     _availability(rooms, wanted, payload)
-
-
-def _heartbeat(rooms: PagesOnly, school_id: str) -> None:
-    clock = SystemClock()
-    beat = Heartbeat("boot", clock.wall_ns(), clock.monotonic_ns(), 1.0, "0.1.0", "running")
-    rooms.liveness.heartbeat(f"{school_id}-1", school_id, beat)
 
 
 def _told(school: School, kind: str, payload: str, *, before: bool) -> list[Point]:

@@ -72,12 +72,15 @@ def open_pages(
 
 
 def heartbeat(rooms: PagesOnly) -> None:
+    """Of the sample school's agent."""
+    heartbeat_of(rooms, "sample")
+
+
+def heartbeat_of(rooms: PagesOnly, school_id: str) -> None:
+    """Of a school's first agent."""
     clock = SystemClock()
-    rooms.liveness.heartbeat(
-        "sample-1",
-        "sample",
-        Heartbeat("boot", clock.wall_ns(), clock.monotonic_ns(), 1.0, "0.1.0", "running"),
-    )
+    beat = Heartbeat("boot", clock.wall_ns(), clock.monotonic_ns(), 1.0, "0.1.0", "running")
+    rooms.liveness.heartbeat(f"{school_id}-1", school_id, beat)
 
 
 def interface_points(windows: int, missing: range = range(0), interface: str = "eth0") -> list[Point]:

@@ -94,9 +94,7 @@ def test_the_list_is_sorted_and_cut_into_pages(client: Client) -> None:
 
 
 def _school(client: Client, school_id: str) -> School | None:
-    return {each.id: each for each in county.schools(12)}.get(school_id) or county.School(
-        "sample", classes=12
-    )
+    return {each.id: each for each in county.schools(12)}.get(school_id) or School("sample", classes=12)
 
 
 def test_a_bar_shows_both_ends_and_the_need(client: Client) -> None:
