@@ -8,11 +8,8 @@ were taken whole are deleted. What is damaged is skipped and counted.
 from __future__ import annotations
 
 import logging
-import mmap
-import os
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -20,8 +17,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from collector.ingest.segments import Damage, Record, frame, scan
+from collector.ingest.segment_files import JournalFull, Position, SegmentFiles, Span, replace
+from collector.ingest.segments import Damage, Record, frame
 from collector.ingest.sequences import BatchKey, SeenSequences
+
+__all__ = ["Journal", "JournalFull"]
 
 log = logging.getLogger(__name__)
 
@@ -32,24 +32,6 @@ _SAVED = tuple[tuple[int, int], list[tuple[tuple[int, int], tuple[int, int]]]]
 MAX_BEHIND = 16
 """Outages of the store whose points are kept apart."""
 _GROUP_BYTES = 8 * 1024 * 1024
-
-
-class JournalFull(Exception):
-    """The batch was not taken: the journal's bound is reached, or the disk is nearly full or fails."""
-
-
-class Position(NamedTuple):
-    """A place in the journal: the segment's number and the offset in it."""
-
-    segment: int
-    offset: int
-
-
-class Span(NamedTuple):
-    """From one place in the journal to before another."""
-
-    start: Position
-    end: Position
 
 
 class JournalCounts(msgspec.Struct):
@@ -77,27 +59,22 @@ class Journal:
     def __init__(self, folder: Path, *, max_bytes: int, segment_bytes: int, reserve_bytes: int) -> None:
         self.counts = JournalCounts()
         self._folder = folder
-        self._max_bytes = max_bytes
-        self._segment_bytes = segment_bytes
-        self._reserve_bytes = reserve_bytes
-        self._changed = threading.Condition()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._seen, known_to = _load_seen(folder / _SEEN_FILE)
-        self._known_to = known_to
-        self._full = False
+        self._files = SegmentFiles(
+            folder, max_bytes=max_bytes, segment_bytes=segment_bytes, reserve_bytes=reserve_bytes
+        )
+        self._changed = self._files.changed
+        self._seen, self._known_to = _load_seen(folder / _SEEN_FILE)
         self._seen_lock = threading.Lock()
-        self._sizes = _segments(folder)
-        self._begun = {number: _begun(folder, number) for number in self._sizes}
         saved, behind = _load_cursor(folder / _CURSOR_FILE)
-        self._scanned = {number for number in self._sizes if number > known_to}
-        self._learn_keys()
+        sizes = self._files.sizes()
+        self._scanned = {number for number in sizes if number > self._known_to}
+        self._learn_keys(sizes)
         self._cursor = self._next = self._next_behind = self._start_after(saved)
-        self._behind = [span for span in behind if span.end.segment in self._sizes]
-        self._number = max(saved.segment, *self._sizes, 0) + 1
-        self._file = -1
-        self._open_segment()
+        self._behind = [span for span in behind if span.end.segment in sizes]
+        self._files.begin(max(saved.segment, self._files.number) + 1)
         self._thread = threading.Thread(target=self._write_loop, name="journal", daemon=True)
         self._thread.start()
 
@@ -133,8 +110,7 @@ class Journal:
 
     def leave_behind(self) -> None:
         """What waits now is read by ``read_behind``; ``read`` goes on with what comes from now on."""
-        with self._changed:
-            end = self._end()
+        end = self._end()
         if end > self._cursor:
             behind = [*self._behind, Span(self._cursor, end)]
             if len(behind) > MAX_BEHIND:
@@ -165,15 +141,12 @@ class Journal:
         """Bytes on disk that the store does not have yet."""
         with self._changed:
             spans = [*self._behind, Span(self._cursor, self._end())]
-            return sum(self._bytes_in(span) for span in spans)
+        return sum(map(self._files.bytes_in, spans))
 
     def oldest_ns(self) -> int | None:
         """When the file of the oldest batch that waits was begun, in nanoseconds since 1970 UTC; None when
         nothing waits. A bound: the batch itself may be younger."""
-        if not self.waiting_bytes():
-            return None
-        with self._changed:
-            return self._begun.get(self._first_kept(), None)
+        return self._files.begun_ns(self._first_kept()) if self.waiting_bytes() else None
 
     def close(self) -> None:
         """Write what waits, then stop. Idempotent."""
@@ -184,26 +157,27 @@ class Journal:
             self._queue.put(None)
             self._changed.notify_all()
         self._thread.join()
-        self._close_segment()
+        self._files.close()
 
     # --- starting
 
     def _start_after(self, saved: Position) -> Position:
-        if saved.segment not in self._sizes:
-            return Position(min(self._sizes, default=0), 0)
-        return Position(saved.segment, min(saved.offset, self._sizes[saved.segment]))
+        sizes = self._files.sizes()
+        if saved.segment not in sizes:
+            return Position(min(sizes, default=0), 0)
+        return Position(saved.segment, min(saved.offset, sizes[saved.segment]))
 
-    def _learn_keys(self) -> None:
+    def _learn_keys(self, sizes: dict[int, int]) -> None:
         """Read each segment whose keys were not saved: remember them, count damage, cut the torn tail."""
         for number in sorted(self._scanned):
-            path = _path(self._folder, number)
-            for found in _scan_file(path, 0, self._sizes[number]):
+            whole = Span(Position(number, 0), Position(number, sizes[number]))
+            for _, found in self._files.records(whole):
                 if isinstance(found, Record):
                     self._remember(found.key)
                 else:
                     self._count_damage(number, found)
-                    self._sizes[number] = found.start if found.torn else self._sizes[number]
-            os.truncate(path, self._sizes[number])
+                    if found.torn:
+                        self._files.cut(number, found.start)
 
     def _remember(self, key: bytes) -> None:
         if not key:
@@ -245,8 +219,7 @@ class Journal:
         fresh, repeated = self._split(group)
         data = b"".join(frame(_key_bytes(each.key), each.body) for each in fresh)
         try:
-            if data:
-                self._write(data)
+            full = self._files.append(data) if data else False
         except (OSError, JournalFull) as error:
             self.counts.refused += len(group)
             log.warning("journal refuses batches=%d reason=%s", len(group), error)
@@ -257,16 +230,16 @@ class Journal:
             for each in fresh:
                 if each.key is not None:
                     self._seen.add(each.key)
+        self.counts.syncs += bool(data)
         self.counts.appended += len(fresh)
         self.counts.duplicates += len(repeated)
         for each in fresh:
             each.done.set_result(True)
         for each in repeated:
             each.done.set_result(False)
-        if self._full:
-            self._full = False
-            self._close_segment()
-            self._save_seen(self._number)
+        if full:
+            self._files.close()
+            self._save_seen(self._files.number)
 
     def _split(self, group: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
         fresh: list[_Waiting] = []
@@ -279,70 +252,13 @@ class Journal:
                 keys.add(each.key)
         return fresh, repeated
 
-    def _write(self, data: bytes) -> None:
-        """Append and sync. Raises OSError or JournalFull, and then nothing of ``data`` stays."""
-        self._need_room(len(data))
-        if self._file < 0:
-            self._number += 1
-            self._open_segment()
-        size = self._sizes[self._number]
-        try:
-            _write_all(self._file, data)
-            os.fdatasync(self._file)
-        except OSError:
-            self._abandon_segment(size)
-            raise
-        self.counts.syncs += 1
-        with self._changed:
-            self._sizes[self._number] = size + len(data)
-            self._changed.notify_all()
-        self._full = size + len(data) >= self._segment_bytes
-
-    def _need_room(self, length: int) -> None:
-        with self._changed:
-            total = sum(self._sizes.values())
-        if total + length > self._max_bytes:
-            raise JournalFull(f"the journal holds {total} of the {self._max_bytes} bytes allowed")
-        disk = os.statvfs(self._folder)
-        if disk.f_bavail * disk.f_frsize < self._reserve_bytes + length:
-            raise JournalFull("the disk is nearly full")
-
-    def _abandon_segment(self, size: int) -> None:
-        """After a failed write: cut what was not acknowledged, go on in a new file."""
-        try:
-            os.ftruncate(self._file, size)
-        finally:
-            self._close_segment()
-
-    def _close_segment(self) -> None:
-        file, self._file = self._file, -1
-        if file >= 0:
-            os.close(file)
-
-    def _open_segment(self) -> None:
-        path = _path(self._folder, self._number)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        _sync_folder(self._folder)
-        with self._changed:
-            self._sizes[self._number] = 0
-            self._begun[self._number] = time.time_ns()
-
     # --- reading
 
     def _reading_ahead(self) -> bool:
         return self._end() > self._cursor
 
     def _end(self) -> Position:
-        """Behind the last record on disk."""
-        return max([self._cursor, *(Position(*item) for item in self._sizes.items() if item[1])])
-
-    def _bytes_in(self, span: Span) -> int:
-        total = 0
-        for number, size in self._sizes.items():
-            if span.start.segment <= number <= span.end.segment:
-                begin = span.start.offset if number == span.start.segment else 0
-                total += max(0, (span.end.offset if number == span.end.segment else size) - begin)
-        return total
+        return self._files.end(self._cursor)
 
     def _first_kept(self) -> int:
         return min([self._cursor, *(span.start for span in self._behind)]).segment
@@ -359,23 +275,16 @@ class Journal:
         return bodies, span.end
 
     def _records_in(self, span: Span) -> Iterator[tuple[Record, Position]]:
-        with self._changed:
-            sizes = dict(self._sizes)
-        for number in sorted(sizes):
-            if not span.start.segment <= number <= span.end.segment:
-                continue
-            offset = span.start.offset if number == span.start.segment else 0
-            end = span.end.offset if number == span.end.segment else sizes[number]
-            for found in _scan_file(_path(self._folder, number), offset, end):
-                if isinstance(found, Record):
-                    yield found, Position(number, found.end)
-                elif number not in self._scanned:  # else it was counted when the journal was opened
-                    self._count_damage(number, found)
+        for number, found in self._files.records(span):
+            if isinstance(found, Record):
+                yield found, Position(number, found.end)
+            elif number not in self._scanned:  # else it was counted when the journal was opened
+                self._count_damage(number, found)
 
     def _move(self, cursor: Position, behind: list[Span]) -> None:
         with self._changed:
             self._cursor, self._behind = cursor, behind
-            finished = [number for number in self._sizes if number < self._first_kept()]
+        finished = [number for number in self._files.sizes() if number < self._first_kept()]
         self._save(_CURSOR_FILE, msgspec.msgpack.encode((cursor, behind)), durable=False)
         if finished:
             self._drop(finished)
@@ -383,12 +292,7 @@ class Journal:
     def _drop(self, finished: list[int]) -> None:
         """Delete segments; what they taught about sequence numbers is saved first."""
         self._save_seen(max(finished))
-        for number in finished:
-            _path(self._folder, number).unlink(missing_ok=True)
-        with self._changed:
-            for number in finished:
-                del self._sizes[number]
-                self._begun.pop(number, None)
+        self._files.drop(finished)
 
     def _save_seen(self, known_to: int) -> None:
         """Keep the sequence numbers of all segments up to ``known_to``: none of them is read at the start."""
@@ -401,34 +305,13 @@ class Journal:
         """Replace a file in one step. A full disk must not keep the journal from shrinking: told, not
         raised."""
         try:
-            _replace(self._folder / name, data, durable=durable)
+            replace(self._folder / name, data, durable=durable)
         except OSError as error:
             log.warning("journal cannot save file=%s reason=%s", name, error)
 
 
 def _key_bytes(key: BatchKey | None) -> bytes:
     return b"" if key is None else msgspec.msgpack.encode(key)
-
-
-def _path(folder: Path, number: int) -> Path:
-    return folder / f"{number:012d}.journal"
-
-
-def _begun(folder: Path, number: int) -> int:
-    """When a segment that was found was written last: its first record is older."""
-    return _path(folder, number).stat().st_mtime_ns
-
-
-def _segments(folder: Path) -> dict[int, int]:
-    """Sizes of the segments found, by number."""
-    return {int(path.stem): path.stat().st_size for path in folder.glob("*.journal") if path.stem.isdecimal()}
-
-
-def _scan_file(path: Path, start: int, end: int) -> Iterator[Record | Damage]:
-    if start >= end:
-        return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) as data:
-        yield from scan(data, start)
 
 
 def _load_cursor(path: Path) -> tuple[Position, list[Span]]:
@@ -449,28 +332,3 @@ def _load_seen(path: Path) -> tuple[SeenSequences, int]:
     except (OSError, msgspec.DecodeError) as error:
         log.warning("journal forgets old sequence numbers file=%s reason=%s", path, error)
         return SeenSequences(), -1
-
-
-def _write_all(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
-
-
-def _replace(path: Path, data: bytes, *, durable: bool) -> None:
-    """Put ``data`` in place of a file in one step."""
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(data)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    new.replace(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
