@@ -37,6 +37,9 @@ from collector.ingest.set_aside import SetAside
 from collector.messages.room import MessageRoom
 from collector.metrics import metrics_routes
 from collector.registry import Registry
+from collector.reports.content import Gatherer
+from collector.reports.mailing import Mailer, start_mailing
+from collector.reports.routes import report_routes
 from collector.responder import open_far_end, ticket_routes
 from collector.responder.icmpv6_routes import icmpv6_routes, open_icmpv6
 from collector.rooms import Rooms
@@ -134,6 +137,9 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     if tickets is not None:
         consumer.add_listener(tickets, may_concern)
     icmpv6 = open_icmpv6(settings.responder, data, stack)
+    reports = Gatherer(registry, verdicts, settings.uptime)
+    if settings.reports.schedule:
+        start_mailing(Mailer(registry, reports, settings.reports, settings.messages.channels), stack)
     terminals = TerminalRoom(
         registry,
         settings.terminals,
@@ -168,6 +174,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         board,
         events,
         terminals,
+        reports,
         incidents,
         messages,
         alarm,
@@ -191,6 +198,7 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *incident_page_routes(rooms, rooms.settings.notice),
         *readiness_routes(rooms, rooms.settings.notice),
         *terminal_routes(rooms.terminals, rooms.registry, rooms.settings.notice),
+        *report_routes(rooms.registry, rooms.reports, rooms.settings.reports, rooms.settings.notice),
         *page_routes(rooms),
     ]
     every += document_routes(every, rooms.settings.notice)

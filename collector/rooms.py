@@ -15,6 +15,7 @@ from collector.ingest.service import IngestService
 from collector.ingest.set_aside import SetAside
 from collector.messages.room import MessageRoom
 from collector.registry import Registry
+from collector.reports.content import Gatherer
 from collector.responder.icmpv6_routes import FarEndOffice
 from collector.responder.office import TicketOffice
 from collector.settings import CollectorSettings
@@ -52,6 +53,7 @@ class Rooms:
     board: Board
     events: Events
     terminals: TerminalRoom
+    reports: Gatherer
     incidents: IncidentRoom
     messages: MessageRoom
     alarm: Ticker

@@ -13,6 +13,8 @@ from collector.enrolment.settings import EnrolmentSettings, TlsSettings
 from collector.incidents.settings import IncidentSettings
 from collector.messages.settings import MessageSettings
 from collector.messages.settings import contradictions as contradictions_of_messages
+from collector.reports.settings import ReportSettings
+from collector.reports.settings import contradictions as contradictions_of_reports
 from collector.responder.settings import ResponderSettings
 from collector.terminals.settings import TerminalSettings
 from collector.uptime.settings import UptimeSettings
@@ -177,6 +179,7 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     verdicts: VerdictSettings = VerdictSettings()
     uptime: UptimeSettings = UptimeSettings()
     terminals: TerminalSettings = TerminalSettings()
+    reports: ReportSettings = ReportSettings()
     web: WebSettings = WebSettings()
     incidents: IncidentSettings = IncidentSettings()
     messages: MessageSettings = MessageSettings()
@@ -249,7 +252,11 @@ def _contradictions(settings: CollectorSettings) -> list[str]:
             "key enrolment.rotate_every: at least twice enrolment.overlap is allowed",
         ),
     ]
-    return [text for wrong, text in checks if wrong] + contradictions_of_messages(settings.messages)
+    return [
+        *(text for wrong, text in checks if wrong),
+        *contradictions_of_messages(settings.messages),
+        *contradictions_of_reports(settings.reports, settings.messages.channels.email),
+    ]
 
 
 def _is_address(text: str) -> bool:
