@@ -90,20 +90,17 @@ def test_nobody_is_invited_to_another_school_by_an_agents_name(county: Running) 
         code_for(county, "nowhere")
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
+def test_a_hostile_body_is_refused_in_one_line(county: Running) -> None:
+    for body, status in (
         (b"", 400),
         (b"[]", 400),
         (b'{"code": 1, "token_digest": ""}', 400),
         (b'{"code": "ABCD-2345-EFGH", "token_digest": "x"}', 400),
         (b"{" + b" " * 3000, 413),
-    ],
-)
-def test_a_hostile_body_is_refused_in_one_line(county: Running, body: bytes, status: int) -> None:
-    answer = county.request("POST", "/api/v1/enrol", body, agent=None)
-    assert answer.status == status
-    assert "\n" not in answer.json["reason"]
+    ):
+        answer = county.request("POST", "/api/v1/enrol", body, agent=None)
+        assert answer.status == status
+        assert "\n" not in answer.json["reason"]
 
 
 @pytest.mark.fault(24)
