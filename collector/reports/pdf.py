@@ -26,6 +26,8 @@ from config.words import message as _
 
 MARGIN = 18 * mm
 WIDTH = A4[0] - 2 * MARGIN
+PADDING = 6
+"""Of reportlab's frame, inside its margins."""
 GREY = colors.HexColor("#566173")
 RULE = colors.HexColor("#c9d0da")
 HEAD = colors.HexColor("#1f4e79")
@@ -39,7 +41,7 @@ def document(reader: Reader, font_file: str = "") -> bytes:
     made = _Document(reader, register_cjk_font(font_file))
     out = io.BytesIO()
     template = SimpleDocTemplate(
-        out, pagesize=A4, leftMargin=MARGIN, rightMargin=MARGIN, topMargin=20 * mm, bottomMargin=20 * mm,
+        out, pagesize=A4, leftMargin=MARGIN - PADDING, rightMargin=MARGIN - PADDING, topMargin=20 * mm, bottomMargin=20 * mm,
         title=made.title, author=f"xiaotong {reader.content.version}", lang="zh-CN",
     )  # fmt: skip
     template.build(list(made.story()), canvasmaker=made.canvas_maker())
@@ -104,7 +106,9 @@ class _Document:
         }
         names = [f"{self._reader.title_of(each.target)}" for each in totals]
         yield charts.shares(totals, names, labels, WIDTH, self._font)
-        yield self._table(_without(self._reader.totals(), 1))
+        sheet = self._reader.totals()
+        asked = sheet._replace(rows=[row for row in sheet.rows if row[2]])
+        yield self._table(_without(asked, 1))
         yield Spacer(1, 3)
         yield self._text(
             self._say(_("Unknown is never counted as met: what was not measured is shown as unknown.")),
@@ -155,7 +159,7 @@ class _Document:
         by_school = {row[0]: row for row in full.rows}
         places = (1, 3, 4, 5, 6, 7, 11)
         columns = [full.columns[place]._replace(width=width) for place, width in
-                   zip(places, (20, 8, 11, 10, 10, 10, 46), strict=True)]  # fmt: skip
+                   zip(places, (20, 9, 12, 15, 15, 15, 46), strict=True)]  # fmt: skip
         rows = [[by_school[each.school.id][place] for place in places] for each in chosen]
         return self._table(full._replace(columns=columns, rows=rows))
 

@@ -85,8 +85,10 @@ class Reader:
         return makers[name]()
 
     def title_of(self, target: Target) -> str:
-        """«Egress bandwidth for all classes (by 2017-12-31)»."""
+        """«Egress bandwidth for all classes, 城区 (by 2017-12-31)»: two may differ by whom they ask alone."""
         kind = self.say(TITLES.get(target.kind.value, target.kind.value))
+        twins = [each for each in self.content.plan.targets if each.kind is target.kind]
+        kind += f" · {target.who}" if len({each.who for each in twins}) > 1 else ""
         return self.say(_("{target} (by {deadline})"), target=kind, deadline=target.deadline.isoformat())
 
     def answer(self, answer: Answer) -> str:
