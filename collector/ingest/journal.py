@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from collector.ingest.segment_files import JournalFull, Position, SegmentFiles, Span, replace
+from collector.ingest.segment_files import JournalFull, Position, SegmentFiles, Span, save
 from collector.ingest.segments import Damage, Record, frame
-from collector.ingest.sequences import BatchKey, SeenSequences
+from collector.ingest.sequences import BatchKey, SavedSequences
 
 __all__ = ["Journal", "JournalFull"]
 
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 _SEEN_FILE = "seen"
 _CURSOR_FILE = "cursor"
-_decode_key = msgspec.msgpack.Decoder(BatchKey).decode
 _SAVED = tuple[tuple[int, int], list[tuple[tuple[int, int], tuple[int, int]]]]
 MAX_BEHIND = 16
 """Outages of the store whose points are kept apart."""
@@ -66,11 +65,10 @@ class Journal:
             folder, max_bytes=max_bytes, segment_bytes=segment_bytes, reserve_bytes=reserve_bytes
         )
         self._changed = self._files.changed
-        self._seen, self._known_to = _load_seen(folder / _SEEN_FILE)
-        self._seen_lock = threading.Lock()
+        self._seen = SavedSequences(folder / _SEEN_FILE)
         saved, behind = _load_cursor(folder / _CURSOR_FILE)
         sizes = self._files.sizes()
-        self._scanned = {number for number in sizes if number > self._known_to}
+        self._scanned = {number for number in sizes if number > self._seen.known_to}
         self._learn_keys(sizes)
         self._cursor = self._next = self._next_behind = self._start_after(saved)
         self._behind = [span for span in behind if span.end.segment in sizes]
@@ -84,6 +82,7 @@ class Journal:
         raises JournalFull when it was not taken.
         """
         done: Future[bool] = Future()
+        done.set_running_or_notify_cancel()  # who waits may go away, and must not stop who writes
         with self._changed:
             if self._closed:
                 done.set_exception(JournalFull("the collector is stopping"))
@@ -159,8 +158,6 @@ class Journal:
         self._thread.join()
         self._files.close()
 
-    # --- starting
-
     def _start_after(self, saved: Position) -> Position:
         sizes = self._files.sizes()
         if saved.segment not in sizes:
@@ -173,27 +170,17 @@ class Journal:
             whole = Span(Position(number, 0), Position(number, sizes[number]))
             for _, found in self._files.records(whole):
                 if isinstance(found, Record):
-                    self._remember(found.key)
+                    self._seen.learn(found.key)
                 else:
                     self._count_damage(number, found)
                     if found.torn:
                         self._files.cut(number, found.start)
-
-    def _remember(self, key: bytes) -> None:
-        if not key:
-            return
-        try:
-            self._seen.add(_decode_key(key))
-        except msgspec.DecodeError:
-            log.warning("journal key unreadable bytes=%d", len(key))
 
     def _count_damage(self, segment: int, found: Damage) -> None:
         self.counts.damaged += 1
         log.warning(
             "journal damaged segment=%d start=%d end=%d torn=%s", segment, found.start, found.end, found.torn
         )
-
-    # --- writing, in the journal's own thread
 
     def _write_loop(self) -> None:
         stopping = False
@@ -226,10 +213,7 @@ class Journal:
             for each in group:
                 each.done.set_exception(JournalFull(str(error)))
             return
-        with self._seen_lock:
-            for each in fresh:
-                if each.key is not None:
-                    self._seen.add(each.key)
+        self._seen.add(each.key for each in fresh if each.key is not None)
         self.counts.syncs += bool(data)
         self.counts.appended += len(fresh)
         self.counts.duplicates += len(repeated)
@@ -239,7 +223,7 @@ class Journal:
             each.done.set_result(False)
         if full:
             self._files.close()
-            self._save_seen(self._files.number)
+            self._seen.save(self._files.number)
 
     def _split(self, group: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
         fresh: list[_Waiting] = []
@@ -251,8 +235,6 @@ class Journal:
             if each.key is not None:
                 keys.add(each.key)
         return fresh, repeated
-
-    # --- reading
 
     def _reading_ahead(self) -> bool:
         return self._end() > self._cursor
@@ -285,29 +267,14 @@ class Journal:
         with self._changed:
             self._cursor, self._behind = cursor, behind
         finished = [number for number in self._files.sizes() if number < self._first_kept()]
-        self._save(_CURSOR_FILE, msgspec.msgpack.encode((cursor, behind)), durable=False)
+        save(self._folder / _CURSOR_FILE, msgspec.msgpack.encode((cursor, behind)), durable=False)
         if finished:
             self._drop(finished)
 
     def _drop(self, finished: list[int]) -> None:
         """Delete segments; what they taught about sequence numbers is saved first."""
-        self._save_seen(max(finished))
+        self._seen.save(max(finished))
         self._files.drop(finished)
-
-    def _save_seen(self, known_to: int) -> None:
-        """Keep the sequence numbers of all segments up to ``known_to``: none of them is read at the start."""
-        with self._seen_lock:
-            known_to = self._known_to = max(self._known_to, known_to)
-            saved = msgspec.msgpack.encode((known_to, self._seen.dump()))
-            self._save(_SEEN_FILE, saved, durable=True)
-
-    def _save(self, name: str, data: bytes, *, durable: bool) -> None:
-        """Replace a file in one step. A full disk must not keep the journal from shrinking: told, not
-        raised."""
-        try:
-            replace(self._folder / name, data, durable=durable)
-        except OSError as error:
-            log.warning("journal cannot save file=%s reason=%s", name, error)
 
 
 def _key_bytes(key: BatchKey | None) -> bytes:
@@ -320,15 +287,3 @@ def _load_cursor(path: Path) -> tuple[Position, list[Span]]:
     except (OSError, msgspec.DecodeError):
         return Position(0, 0), []
     return Position(*cursor), [Span(Position(*start), Position(*end)) for start, end in behind]
-
-
-def _load_seen(path: Path) -> tuple[SeenSequences, int]:
-    """The sequence numbers that were saved, and the last segment whose numbers are all among them."""
-    try:
-        known_to, seen = msgspec.msgpack.decode(path.read_bytes(), type=tuple[int, bytes])
-        return SeenSequences.load(seen), known_to
-    except FileNotFoundError:
-        return SeenSequences(), -1
-    except (OSError, msgspec.DecodeError) as error:
-        log.warning("journal forgets old sequence numbers file=%s reason=%s", path, error)
-        return SeenSequences(), -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import threading
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from collector.ingest.segments import Damage, Record, scan
+
+
+log = logging.getLogger(__name__)
 
 
 class JournalFull(Exception):
@@ -147,15 +151,20 @@ class SegmentFiles:
         return self._folder / f"{number:012d}.journal"
 
 
-def replace(path: Path, data: bytes, *, durable: bool) -> None:
-    """Put ``data`` in place of a file in one step."""
+def save(path: Path, data: bytes, *, durable: bool) -> None:
+    """Put ``data`` in place of a file in one step. A full disk must not keep the journal from shrinking: it is
+    told, not raised.
+    """
     new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(data)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        with new.open("wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        log.warning("journal cannot save file=%s reason=%s", path.name, error)
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import bisect
+import logging
+import threading
 from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
+
+from collector.ingest.segment_files import save
+
+log = logging.getLogger(__name__)
 
 MAX_SPOOLS = 50_000
 MAX_RANGES = 1_000
@@ -17,6 +25,9 @@ class BatchKey(msgspec.Struct, frozen=True, array_like=True):
     agent_id: str
     spool_id: str
     sequence: int
+
+
+_decode_key = msgspec.msgpack.Decoder(BatchKey).decode
 
 
 class SeenSequences:
@@ -61,6 +72,54 @@ class SeenSequences:
         items = msgspec.msgpack.decode(data, type=list[tuple[tuple[str, str], list[list[int]]]])
         seen._spools.update(items)
         return seen
+
+
+class SavedSequences:
+    """The batches taken, in a file: ``known_to`` is the last segment of the journal whose keys are all in it.
+
+    Safe to use from any thread.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._seen, self.known_to = _load(file)
+
+    def __contains__(self, key: BatchKey) -> bool:
+        with self._lock:
+            return key in self._seen
+
+    def add(self, keys: Iterable[BatchKey]) -> None:
+        """Remember batches."""
+        with self._lock:
+            for key in keys:
+                self._seen.add(key)
+
+    def learn(self, key: bytes) -> None:
+        """Remember the batch of a record, if it has a key."""
+        if not key:
+            return
+        try:
+            self.add([_decode_key(key)])
+        except msgspec.DecodeError:
+            log.warning("journal key unreadable bytes=%d", len(key))
+
+    def save(self, known_to: int) -> None:
+        """Keep the keys of all segments up to ``known_to``: none of these is read at the start."""
+        with self._lock:
+            known_to = self.known_to = max(self.known_to, known_to)
+            save(self._file, msgspec.msgpack.encode((known_to, self._seen.dump())), durable=True)
+
+
+def _load(file: Path) -> tuple[SeenSequences, int]:
+    try:
+        known_to, seen = msgspec.msgpack.decode(file.read_bytes(), type=tuple[int, bytes])
+        return SeenSequences.load(seen), known_to
+    except FileNotFoundError:
+        return SeenSequences(), -1
+    except (OSError, msgspec.DecodeError) as error:
+        log.warning("journal forgets old sequence numbers file=%s reason=%s", file, error)
+        return SeenSequences(), -1
 
 
 def _join(ranges: list[list[int]], place: int) -> None:
