@@ -197,7 +197,7 @@ class Checklist:
         return msgspec.structs.replace(heard, addresses=addresses, address_seconds=seconds)
 
     def _beyond(self, found: dict[int, Finding], run: Run) -> None:
-        tried, resolved = self._tried()
+        tried, resolved = self._tried_twice()
         found[7] = reach.reachability(tried)
         if found[7].result is Result.FAIL or run.stopped:
             return
@@ -209,18 +209,11 @@ class Checklist:
             {name: both["ipv6"] for name, both in resolved.items() if name in answering and "ipv6" in both},
             options.timeout_seconds * echo.TRIES,
         )
-        found[11] = self._parity(tried)
+        found[11] = reach.parity(tried)
         self._with_far_end(found)
         if found[8].result is not Result.FAIL and not run.stopped:
             self.sites = look_at(options.platforms, options.bounds, resolvers)
             found[14] = sum_up(self.sites, options.bounds.certificate_days)
-
-    def _parity(self, tried: Sequence[Tried]) -> Finding:
-        """Check 11; what seems to fail is tried once more, since a busy host slows some tries of either."""
-        finding = reach.parity(tried)
-        if finding.result is not Result.FAIL:
-            return finding
-        return reach.parity(reach.together(tried, self._tried()[0]))
 
     def _with_far_end(self, found: dict[int, Finding]) -> None:
         """Checks 9, 10 and 13, where the collector has a far end for them."""
@@ -236,6 +229,16 @@ class Checklist:
             log.info("no far end for ICMPv6 checks error=%s", error)
             for number in (9, 13):
                 found.setdefault(number, unknown(number, "needs_responder"))
+
+    def _tried_twice(self) -> tuple[list[Tried], Mapping[str, Mapping[Family, str]]]:
+        """The tries of checks 7 and 11; what answers in part, or more slowly, is tried once more, since a busy
+        host or line may lose a packet of either family.
+        """
+        tried, resolved = self._tried()
+        failing = Result.FAIL in {reach.reachability(tried).result, reach.parity(tried).result}
+        if not failing or not any(each.seconds for each in tried if each.family == "ipv6"):
+            return tried, resolved
+        return reach.together(tried, self._tried()[0]), resolved
 
     def _tried(self) -> tuple[list[Tried], Mapping[str, Mapping[Family, str]]]:
         options = self._options

@@ -215,9 +215,9 @@ class Network:
         words = [sys.executable, "-m", "tests.lab.traffic", "down"]
         address = OUTSIDE[0] if self.cases[school.school.id].ipv4_use else OUTSIDE[1]
         box = standing(school)
-        enough = received_bytes(box) + 2 * LEAST_BYTES
+        enough = received_bytes(box) + LEAST_BYTES * 1.2
         for _ in range(MOST_TRIES):
-            box.run(*words, address, str(TRAFFIC_PORT), "400000000", "0.5")
+            box.run(*words, address, str(TRAFFIC_PORT), "100000000", "1.2")
             if received_bytes(box) > enough:
                 return
         raise LabError(f"the line of {school.school.id} carries too little")
