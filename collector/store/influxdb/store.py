@@ -13,6 +13,7 @@ from collector.store.influxdb import reading
 from collector.store.influxdb.buckets import Buckets, make_buckets
 from collector.store.influxdb.connection import Connection
 from collector.store.influxdb.lines import Lines
+from collector.store.influxdb.queries import InfluxQueries
 from collector.store.influxdb.reading import Reading, conditions_of
 from collector.store.influxdb.secret import Secret
 from collector.store.influxdb.waiting import FEW_SCHOOLS, WaitingWindows, Windows
