@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from collector.messages.channels import Failure, Limit, NotDelivered
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MOST_MERGED = 300
 MOST_LOOKED_AT = 500
+LEAST_LONGEST_WAIT_SECONDS = 3600.0
+"""A channel that asks to be left alone for longer is asked again after that, or after the longest retry."""
 MARGIN_SECONDS = 1.0
 """Added to the span of each limit: the channel counts when a message arrives, we when it leaves."""
 
@@ -73,22 +76,17 @@ class Batch(msgspec.Struct, frozen=True):
 
 def insert(connection: Connection, entries: Sequence[Entry], now: datetime) -> int:
     """Put messages in within the caller's transaction, but for keys that are there. Gives how many."""
-    if not entries:
-        return 0
-    keys = [each.key for each in entries]
-    known = set(connection.scalars(sa.select(MessageRow.key).where(MessageRow.key.in_(keys))))
-    fresh = {each.key: each for each in entries if each.key not in known}
     rows = [
         {
             "key": each.key, "channel": each.channel, "recipient": each.recipient, "severity": each.severity,
             "body": each.body, "created_at": now, "due_at": each.due_at, "state": "waiting", "batch": "",
             "alone": False, "tries": 0, "error": "", "done_at": None,
         }
-        for each in fresh.values()
+        for each in entries
     ]  # fmt: skip
-    if rows:
-        connection.execute(sa.insert(MessageRow), rows)
-    return len(rows)
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    put = dialect.insert(MessageRow).on_conflict_do_nothing(index_elements=["key"])
+    return sum(connection.execute(put.values(row)).rowcount for row in rows)
 
 
 class Outbox:
@@ -154,8 +152,9 @@ class Outbox:
             else:
                 self._back(connection, batch, str(why))
                 failures += 1
-                wait = why.wait_seconds or min(
-                    settings.first_retry * 2 ** min(failures - 1, 20), settings.longest_retry
+                wait = min(
+                    why.wait_seconds or settings.first_retry * 2 ** min(failures - 1, 20),
+                    self._longest_wait if why.wait_seconds else settings.longest_retry,
                 )
             until = now + timedelta(seconds=wait)
             self._release(connection, channel, failures=failures, error=str(why), not_before=until)
@@ -217,10 +216,13 @@ class Outbox:
     def _is_free(self, row: Any, now: datetime) -> bool:
         """Nobody holds it, and it is not left alone. What lies too far ahead is of a clock that stepped."""
         lease = timedelta(seconds=self._settings.lease)
-        longest = timedelta(seconds=max(self._settings.longest_retry, 3600.0))
-        held = row.held_until is not None and now < row.held_until <= now + lease
-        waits = row.not_before is not None and now < row.not_before <= now + longest
-        return not waits and not (held and row.holder != self._holder)
+        longest = timedelta(seconds=self._longest_wait)
+        held = _lies_ahead(row.held_until, now, lease)
+        return not _lies_ahead(row.not_before, now, longest) and not (held and row.holder != self._holder)
+
+    @property
+    def _longest_wait(self) -> float:
+        return max(self._settings.longest_retry, LEAST_LONGEST_WAIT_SECONDS)
 
     def _next(self, connection: Connection, channel: str, left: int, now: datetime) -> Batch | None:
         if left <= 0:
@@ -313,12 +315,19 @@ def _chosen(due: Sequence[Waiting], left: int) -> Batch:
     return Batch(f"{first.key}+{len(same) - 1}", tuple(same))
 
 
+def _lies_ahead(moment: datetime | None, now: datetime, longest: timedelta) -> bool:
+    """A moment to come. One more than twice as far ahead as any could be is of a clock that stepped back;
+    the other collectors' clocks may be as much ahead of ours.
+    """
+    return moment is not None and now < moment <= now + 2 * longest
+
+
 def _recent(used_at: str, limits: Sequence[Limit], now: datetime) -> list[float]:
+    """When it was used of late; a use to come is of another collector, whose clock is ahead of ours."""
     longest = max((limit.seconds for limit in limits), default=0.0) + MARGIN_SECONDS
     seconds = now.timestamp()
-    return [
-        each for each in msgspec.json.decode(used_at, type=list[float]) if seconds - longest < each <= seconds
-    ]
+    used = msgspec.json.decode(used_at, type=list[float])
+    return [each for each in used if abs(seconds - each) < longest]
 
 
 def _left(used: Sequence[float], limits: Sequence[Limit], now: datetime) -> int:

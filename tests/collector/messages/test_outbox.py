@@ -17,6 +17,7 @@ from collector.incidents.book import IncidentBook, Turned
 from collector.incidents.machine import Turn
 from collector.incidents.tables import IncidentRow
 from collector.messages.bodies import ChangeBody, decode
+from collector.messages.channels import Limit
 from collector.messages.outbox import Entry, Outbox, Waiting, insert
 from collector.messages.room import MessageRoom
 from collector.messages.tables import MessageRow
@@ -35,6 +36,7 @@ from tests.collector.messages.sinks import (
     TOKEN,
     WECOM_KEY,
     DingTalkRobot,
+    Recorder,
     Robot,
     WeComRobot,
     serving,
@@ -416,3 +418,34 @@ def test_an_unknown_holder_frees_nothing(registry: Registry) -> None:
     assert again.key == taken.key
     first.delivered("x", taken, later)
     assert first.claim("x", [], later) is None, "the second holds the channel"
+
+
+@pytest.mark.parametrize("skew_seconds", [-50, -0.001, 0.001, 50])
+def test_a_lease_holds_for_collectors_whose_clocks_differ(skew_seconds: float, registry: Registry) -> None:
+    settings = message_settings()
+    first, second = Outbox(registry, settings, "a"), Outbox(registry, settings, "b")
+    first.know(["x"])
+    first.put([Entry("k", "x", "r", "info", "{}", AT - timedelta(hours=1))], AT)
+    assert first.claim("x", [Limit(1, 60.0)], AT) is not None
+    assert second.claim("x", [], AT + timedelta(seconds=skew_seconds)) is None
+
+
+def test_uses_of_a_collector_whose_clock_is_ahead_count(registry: Registry) -> None:
+    settings, limits = message_settings(), [Limit(1, 60.0)]
+    first, second = Outbox(registry, settings, "a"), Outbox(registry, settings, "b")
+    first.know(["x"])
+    first.put([Entry(f"k{n}", "x", f"r{n}", "info", "{}", AT - timedelta(hours=1)) for n in range(2)], AT)
+    ahead = AT + timedelta(seconds=3)
+    batch = first.claim("x", limits, ahead)
+    assert batch is not None
+    first.delivered("x", batch, ahead)
+    assert second.claim("x", limits, AT) is None
+    assert second.claim("x", limits, ahead + timedelta(seconds=62)) is not None
+
+
+def test_a_channel_that_asks_for_years_is_asked_again_in_an_hour(registry: Registry, tmp_path: Path) -> None:
+    clock = MovedClock()
+    with room_with(registry, tmp_path, clock, Recorder(429, {}, {"Retry-After": "9999999"})) as (room, sink):
+        tell(registry, room, [opened(1)])
+        drain(room, clock, 7300, 100)
+    assert 2 <= len(sink.requests) <= 3
