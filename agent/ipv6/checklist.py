@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 import time
@@ -170,7 +169,7 @@ class Checklist:
             advertisements=heard,
             asked_seconds=time.monotonic() - begun,
             wan_routed=routed,
-            expected=expected_router(self._options.routers, own, in_lan=self._in_lan),
+            expected=lan.expected_router(self._options.routers, own, in_lan=self._in_lan),
             dhcp=self._dhcp(bare.interface, heard),
         )
 
@@ -231,8 +230,8 @@ class Checklist:
                 found.setdefault(number, unknown(number, "needs_responder"))
 
     def _tried_twice(self) -> tuple[list[Tried], Mapping[str, Mapping[Family, str]]]:
-        """The tries of checks 7 and 11; what answers in part, or more slowly, is tried once more, since a busy
-        host or line may lose a packet of either family.
+        """The tries of checks 7 and 11; what answers in part, or more slowly, is tried once more, since a
+        busy host or line may lose a packet of either family.
         """
         tried, resolved = self._tried()
         failing = Result.FAIL in {reach.reachability(tried).result, reach.parity(tried).result}
@@ -277,22 +276,6 @@ class Checklist:
             return use.active_hosts(known, [socket.if_nametoindex(name) for name in self._lan_names()])
         except OSError:
             return None
-
-
-def expected_router(
-    routers: Sequence[str], own: frozenset[ipaddress.IPv6Address], *, in_lan: bool
-) -> Callable[[Advertisement], bool]:
-    """Who may advertise: those set (by address or MAC) and this host itself; a client in the LAN that is told
-    of none takes any, and leaves it to check 12 who else is there.
-    """
-    allowed = {each.lower() for each in routers}
-
-    def expected(heard: Advertisement) -> bool:
-        if heard.router in own or (in_lan and not allowed):
-            return True
-        return str(heard.router) in allowed or heard.link_address in allowed
-
-    return expected
 
 
 def _wan_of(name: str, addresses: Sequence[Address] | None, routes: Sequence[DefaultRoute]) -> wan.Wan:

@@ -200,3 +200,19 @@ def client_address(lan: Lan) -> Finding:
 def own_link_locals(addresses: Iterable[Address]) -> frozenset[ipaddress.IPv6Address]:
     """Link-local addresses of this host: its own router daemon advertises from one of them."""
     return frozenset(each.address for each in addresses if each.address.is_link_local)
+
+
+def expected_router(
+    routers: Sequence[str], own: frozenset[ipaddress.IPv6Address], *, in_lan: bool
+) -> Callable[[Advertisement], bool]:
+    """Who may advertise: those set (by address or MAC) and this host itself; a client in the LAN that is told
+    of none takes any, and leaves it to check 12 who else is there.
+    """
+    allowed = {each.lower() for each in routers}
+
+    def expected(heard: Advertisement) -> bool:
+        if heard.router in own or (in_lan and not allowed):
+            return True
+        return str(heard.router) in allowed or heard.link_address in allowed
+
+    return expected

@@ -11,8 +11,7 @@ import msgspec
 
 from agent.ipv6.advertisement import Advertisement
 from agent.ipv6.capture import Capture
-from agent.ipv6.checklist import expected_router
-from agent.ipv6.lan import own_link_locals
+from agent.ipv6.lan import expected_router, own_link_locals
 from agent.ipv6.links import lan_interfaces
 from agent.ipv6.listener import OTHERS, Listener, News, Sender
 from agent.lines import line_interfaces
