@@ -18,7 +18,10 @@ def command() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
     """Read FILE as ``serve`` would."""
+    from collector.messages.channels.opening import check_channels  # noqa: PLC0415
     from collector.verdicts.opening import check as check_verdicts  # noqa: PLC0415
 
-    check_verdicts(load_settings(file).verdicts)
+    settings = load_settings(file)
+    check_verdicts(settings.verdicts)
+    check_channels(settings.messages.channels)
     click.echo(f"{file}: ok")

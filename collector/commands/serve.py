@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 def command(config_file: Path, port: int | None) -> None:
     """Run until told to stop; 2 when the settings or the port cannot be used."""
     from collector.app import make_app  # noqa: PLC0415
+    from collector.messages.channels.opening import check_channels  # noqa: PLC0415
     from collector.server import check_tls, listen, serve  # noqa: PLC0415
     from collector.verdicts.opening import check  # noqa: PLC0415
 
     settings = load_settings(config_file)
     check(settings.verdicts)
+    check_channels(settings.messages.channels)
     check_tls(settings.listen.tls)
     if port is not None:
         settings = msgspec.structs.replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from collector.messages.channels import Channel
@@ -20,6 +21,11 @@ def open_channels(settings: ChannelSettings, wall_seconds: Callable[[], float]) 
     """Every channel by its name. Raises SettingsError, one line that holds no secret."""
     web = Web(settings)
     return {name: _opened(kind, name, settings, web, wall_seconds) for kind, name in channel_names(settings)}
+
+
+def check_channels(settings: ChannelSettings) -> None:
+    """Raises SettingsError, one line, where a channel's secrets cannot be read."""
+    open_channels(settings, time.time)
 
 
 def open_channel(settings: ChannelSettings, name: str, wall_seconds: Callable[[], float]) -> Channel:

@@ -104,3 +104,15 @@ def test_settings_that_cannot_be_meant_are_one_line(
     assert done.exit_code == 2
     assert why in done.output
     assert done.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["config", "check"], ["serve", "--config"]])
+def test_a_secret_that_others_may_read_stops_it_in_one_line(command: list[str], tmp_path: Path) -> None:
+    notify(tmp_path, "list")
+    (tmp_path / "url").chmod(0o644)
+    done = CliRunner().invoke(main, [*command, str(tmp_path / "collector.yaml")])
+    assert done.exit_code == 2
+    assert done.output == (
+        f"error: key messages.channels.wecom.group.url_file: {tmp_path / 'url'} has mode 0644; "
+        "allowed is 0600, so that others cannot read it\n"
+    )
