@@ -8,7 +8,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.agent.ipv6.network import CASES, Network, levels, network, truth
+from tests.agent.ipv6.cases import CASES
+from tests.agent.ipv6.network import Network, levels, network, truth
 
 JOBS = 3
 """So many schools side by side: most of a check is waiting."""

@@ -13,7 +13,8 @@ import pytest
 
 from config.readiness import Levels
 from tests.agent.ipv6 import network as networks
-from tests.agent.ipv6.network import CASES, Network, begun
+from tests.agent.ipv6.cases import CASES
+from tests.agent.ipv6.network import Network, begun
 from tests.lab import addresses
 
 SHORT = {
