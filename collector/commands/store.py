@@ -29,10 +29,10 @@ def check(config_file: Path) -> None:
     from collector.store import checking  # noqa: PLC0415
 
     well = True
-    chinese = language_of_environment(os.environ) == "zh_CN"
+    language = language_of_environment(os.environ)
     for finding in checking.check(load_settings(config_file)):
         well = finding.well
-        click.echo(f"{'✓' if well else '✗'} {checking.words_of(finding, chinese=chinese)}", err=not well)
+        click.echo(f"{'✓' if well else '✗'} {checking.words_of(finding, language)}", err=not well)
     if not well:
         raise click.exceptions.Exit(int(ExitStatus.NOT_MET))
 

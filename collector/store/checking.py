@@ -12,6 +12,7 @@ from collector.store.influxdb.connection import Connection, Refused
 from collector.store.interface import StoreUnavailable
 from collector.store.opening import influx_settings, influx_token, open_store, retention_of
 from config.settings import SettingsError
+from config.words import Language, message, translate
 
 PROBE = "xiaotong_check"
 
@@ -24,24 +25,22 @@ class Finding(NamedTuple):
     detail: str = ""
 
 
-WORDS: dict[str, tuple[str, str]] = {
-    "file": ("数据文件可以打开", "the file of points can be opened"),
-    "no_file": ("数据文件无法打开", "the file of points cannot be opened"),
-    "token_file": ("令牌文件不能用", "the token file cannot be used"),
-    "address": ("地址有应答", "the address answers"),
-    "no_address": (
-        "地址没有应答:请检查 store.influxdb.url、防火墙和证书",
-        "nothing answers at the address: look at store.influxdb.url, the firewall and the certificate",
+WORDS = {
+    "file": message("the file of points can be opened"),
+    "no_file": message("the file of points cannot be opened"),
+    "token_file": message("the token file cannot be used"),
+    "address": message("the address answers"),
+    "no_address": message(
+        "nothing answers at the address: look at store.influxdb.url, the firewall and the certificate"
     ),
-    "buckets": ("数据桶齐全", "every bucket is there"),
-    "no_buckets": ("数据桶缺失或无法建立", "a bucket is missing or cannot be made"),
-    "token": ("令牌可以写入", "the token may write"),
-    "no_token": (
-        "令牌不被接受,或无权写入:请检查 store.influxdb.token_file 与 org",
-        "the token is not accepted, or may not write: look at store.influxdb.token_file and org",
+    "buckets": message("every bucket is there"),
+    "no_buckets": message("a bucket is missing or cannot be made"),
+    "token": message("the token may write"),
+    "no_token": message(
+        "the token is not accepted, or may not write: look at store.influxdb.token_file and org"
     ),
-    "written": ("写入的数据可以读回", "what is written can be read"),
-    "not_written": ("写入的数据读不回来", "what is written cannot be read"),
+    "written": message("what is written can be read"),
+    "not_written": message("what is written cannot be read"),
 }
 
 
@@ -62,9 +61,9 @@ def check(settings: CollectorSettings) -> Iterator[Finding]:
         connection.close()
 
 
-def words_of(finding: Finding, *, chinese: bool) -> str:
+def words_of(finding: Finding, language: Language) -> str:
     """A finding as one line."""
-    text = WORDS[finding.what][0 if chinese else 1]
+    text = translate(WORDS[finding.what], language)
     return f"{text} ({finding.detail})" if finding.detail else text
 
 

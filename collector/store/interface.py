@@ -104,6 +104,14 @@ class SeriesHistogram(msgspec.Struct, frozen=True):
     counts: dict[int, int]
 
 
+class OtherPoints(msgspec.Struct, frozen=True):
+    """One series of a measurement that config/measurements.yaml does not declare, by time."""
+
+    measurement: str
+    tags: dict[str, str]
+    points: list[RawPoint]
+
+
 class Store(Protocol):
     """Points by school. Ranges are [start_ns, end_ns) in nanoseconds since 1970 UTC; all reads are safe from
     any thread. ``tags`` are equalities that a series must fit; ``school`` among a series' tags is its school.
@@ -197,6 +205,10 @@ class Store(Protocol):
         self, seconds: int, school_id: str, measurement: str, *, start_ns: int, end_ns: int
     ) -> list[StoredWindow]:
         """Kept windows (``seconds`` is one of WINDOW_SECONDS) with all that they keep."""
+        ...
+
+    def others(self, school_id: str, *, start_ns: int, end_ns: int) -> list[OtherPoints]:
+        """Raw points of undeclared measurements, as they were written."""
         ...
 
     def put_windows(self, seconds: int, measurement: str, windows: Sequence[StoredWindow]) -> None:

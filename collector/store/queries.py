@@ -17,6 +17,7 @@ from collector.store.interface import (
     WINDOW_SECONDS,
     Aggregate,
     Latest,
+    OtherPoints,
     Peak,
     RawPoint,
     SeriesHistogram,
@@ -188,6 +189,28 @@ class Queries:
                 for number, series in _series(db, school_id, measurement, tags=None)
                 for row in db.execute(select, (number, start_ns, end_ns))
             ]
+
+    def others(self, school_id: str, *, start_ns: int, end_ns: int) -> list[OtherPoints]:
+        """See Store.others."""
+        with self._readers.reading() as db:
+            found = [
+                OtherPoints(
+                    measurement,
+                    tags_of(tags),
+                    [
+                        RawPoint(time_ns, msgspec.json.decode(fields))
+                        for time_ns, fields in db.execute(_OTHER_POINTS, (number, start_ns, end_ns))
+                    ],
+                )
+                for number, measurement, tags in db.execute(_OTHER_SERIES, (school_id,)).fetchall()
+            ]
+        return [each for each in found if each.points]
+
+
+_OTHER_SERIES = "SELECT id, measurement, tags FROM series WHERE school = ? AND other = 1 ORDER BY 2, 3"
+_OTHER_POINTS = (
+    "SELECT time_ns, fields FROM others WHERE series_id = ? AND time_ns >= ? AND time_ns < ? ORDER BY time_ns"
+)
 
 
 def booleans_of(declared: Measurement, names: Iterable[str]) -> set[str]:

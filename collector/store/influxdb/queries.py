@@ -13,6 +13,7 @@ from collector.store.influxdb.reading import Reading, conditions_of
 from collector.store.interface import (
     WINDOW_SECONDS,
     Latest,
+    OtherPoints,
     Peak,
     SeriesHistogram,
     SeriesPoints,
@@ -55,7 +56,13 @@ class InfluxQueries:
 
     def schools(self) -> list[str]:
         """See Store.schools."""
-        return self._reading.schools(self.buckets.raw)
+        found = {school for each in (self.buckets.raw, self.buckets.others)
+                 for school in self._reading.schools(each)}  # fmt: skip
+        return sorted(found)
+
+    def others(self, school_id: str, *, start_ns: int, end_ns: int) -> list[OtherPoints]:
+        """See Store.others."""
+        return self._reading.others(self.buckets.others, conditions_of(start_ns, end_ns, [school_id]))
 
     def points(
         self,

@@ -8,12 +8,13 @@ from typing import Any
 from collector.ingest.line_protocol import parse_head
 from collector.store import histograms, tables
 from collector.store.influxdb.connection import Connection, Table, literal, name, where
-from collector.store.interface import Aggregate, RawPoint, SeriesPoints, StoredWindow
+from collector.store.interface import Aggregate, OtherPoints, RawPoint, SeriesPoints, StoredWindow
 from config.histogram import encode
 from config.measurements import Measurement
 from config.points import FieldValue, Point
 
 _FLOATS = ("sum", "min", "max")
+_KINDS: dict[str, type] = {"integer": int, "float": float, "boolean": bool, "string": str}
 _TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "string": str}
 
 
@@ -72,6 +73,21 @@ class Reading:
             f"SELECT max({name(field)}) FROM {name(measurement)}{where(conditions)} GROUP BY *",  # noqa: S608
         )
 
+    def others(self, bucket: str, conditions: list[str]) -> list[OtherPoints]:
+        """Raw points of every series of a bucket whose fields no schema declares."""
+        declared = {
+            table.name: {field: _KINDS.get(kind, str) for field, kind in table.rows}
+            for table in self._connection.query(bucket, "SHOW FIELD KEYS")
+        }
+        found: dict[tuple[str, tuple[tuple[str, str], ...]], list[Table]] = {}
+        text = f"SELECT * FROM /.*/{where(conditions)} GROUP BY *"  # noqa: S608
+        for table in self._connection.query(bucket, text):
+            found.setdefault((table.name, tuple(sorted(table.tags.items()))), []).append(table)
+        return [
+            OtherPoints(measurement, dict(tags), _points_of_any(some, declared.get(measurement, {})))
+            for (measurement, tags), some in sorted(found.items())
+        ]
+
     def _by_series(self, bucket: str, text: str) -> list[tuple[tuple[tuple[str, str], ...], list[Table]]]:
         """Parts of an answer that belong to one series stand together."""
         found: dict[tuple[tuple[str, str], ...], list[Table]] = {}
@@ -123,6 +139,17 @@ def typed(declared: Measurement, field: str, value: Any) -> FieldValue:
     found = declared.fields.get(field)
     typed_value: FieldValue = value if found is None else _TYPES[found.type](value)
     return typed_value
+
+
+def _points_of_any(some: Iterable[Table], types: Mapping[str, type]) -> list[RawPoint]:
+    """Points whose columns are all fields of their measurements, those that a point lacks left out."""
+    return [
+        RawPoint(
+            row.pop("time"),
+            {field: types.get(field, str)(value) for field, value in row.items() if value is not None},
+        )
+        for row in _rows(some)
+    ]
 
 
 def _points(some: Iterable[Table], types: Mapping[str, type]) -> list[RawPoint]:

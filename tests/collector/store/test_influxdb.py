@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from collector.batch import Batch, Row, Series, batch_of
 from collector.main import main
 from collector.settings import InfluxSettings
+from collector.store.copying import CopyingStore
 from collector.store.influxdb.connection import Connection, Refused
 from collector.store.influxdb.lines import Lines
 from collector.store.influxdb.secret import Secret, read_secret
@@ -105,12 +106,26 @@ def test_check_says_that_nothing_answers_and_that_a_token_file_is_open(
     assert done.exit_code == 1
 
 
+OTHERS = batch_of(
+    "s1",
+    "a1",
+    START,
+    [Series("rack", {"agent": "a1", "school": "s1", "room": "b 2"}, other=True)],
+    [
+        (0, START + NS, {"door": "open", "volts": 230.0, "fans": 3, "on": True}),
+        (0, START + 2 * NS, {"fans": 4}),
+    ],
+)
+
+
 @pytest.mark.needs("influxd")
 def test_everything_moves_there_and_back_and_goes_on_where_it_stopped(
     tmp_path: Path, command: Command, influx: Proxy
 ) -> None:
     with embedded(tmp_path) as store:
-        store.write([points(500), points(300, school="s2")])
+        store.write([points(500), points(300, school="s2"), OTHERS])
+        others = store.others("s1", start_ns=0, end_ns=2**62)
+        assert [len(each.points) for each in others] == [2]
         fold(store, time.time_ns())
         before = store.points("s1", "interface", start_ns=0, end_ns=2**62)
         hours = store.windows(3600, "s1", "interface", start_ns=0, end_ns=2**62)
@@ -121,13 +136,17 @@ def test_everything_moves_there_and_back_and_goes_on_where_it_stopped(
     assert "run the same command again" in stopped.output
     done = command("move", "--from", "embedded", "--to", "influxdb")
     assert done.exit_code == 0, done.output
-    assert "800 points" in done.output
+    assert "802 points" in done.output
     assert "0 points" in command("move", "--from", "embedded", "--to", "influxdb").output
     (tmp_path / "points.db").unlink()
-    assert "800 points" in command("move", "--from", "influxdb", "--to", "embedded").output
+    assert "802 points" in command("move", "--from", "influxdb", "--to", "embedded").output
     with embedded(tmp_path) as store:
         assert store.points("s1", "interface", start_ns=0, end_ns=2**62) == before
         assert store.windows(3600, "s1", "interface", start_ns=0, end_ns=2**62) == hours
+        moved = store.others("s1", start_ns=0, end_ns=2**62)
+        assert moved == others
+        kinds = {name: type(value) for name, value in moved[0].points[0].fields.items()}
+        assert kinds == {"door": str, "volts": float, "fans": int, "on": bool}
         assert len(store.points("s2", "interface", start_ns=0, end_ns=2**62)[0].points) == 300
 
 
@@ -173,6 +192,31 @@ def test_victoria_metrics_takes_what_is_written(tmp_path: Path) -> None:
         while count < 500 and time.monotonic() < deadline:
             count = exported(port)
         assert count == 500
+
+
+@pytest.mark.needs("victoria-metrics")
+def test_a_copy_has_every_point_and_the_embedded_store_answers(tmp_path: Path) -> None:
+    with victoria_metrics(tmp_path / "data") as port:
+        settings = InfluxSettings(f"http://127.0.0.1:{port}")
+        with embedded(tmp_path) as inner:
+            store = CopyingStore(inner, Connection(settings, Secret()), "raw")
+            store.write([points(200), points(100, school="s2"), OTHERS])
+            deadline = time.monotonic() + 20
+            while exported(port) < 300:
+                assert time.monotonic() < deadline
+            assert len(store.points("s1", "interface", start_ns=0, end_ns=2**62)[0].points) == 200
+            assert [each.measurement for each in store.others("s1", start_ns=0, end_ns=2**62)] == ["rack"]
+            assert store.schools() == ["s1", "s2"]
+            store.close()
+
+
+def test_while_the_copy_is_away_nothing_is_written_that_it_would_lack(tmp_path: Path) -> None:
+    with embedded(tmp_path) as inner:
+        store = CopyingStore(inner, Connection(InfluxSettings("http://127.0.0.1:1"), Secret()), "raw")
+        with pytest.raises(StoreUnavailable):
+            store.write([points(5)])
+        assert store.latest() == []
+        store.close()
 
 
 def exported(port: int) -> int:
