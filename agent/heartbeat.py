@@ -69,6 +69,12 @@ class Heartbeat:
         """Beat until the agent stops."""
         while not self._stop.is_set():
             self._stop.wait(self.beat("running"))
+        self._link.close()
+
+    def last(self, state: State) -> None:
+        """Send one and close the connection."""
+        self.beat(state)
+        self._link.close()
 
     def beat(self, state: State) -> float:
         """Send one; returns the seconds until the next."""

@@ -95,7 +95,7 @@ class Service:
         self._county.wake()
         self._spool.wake()
         last = self._heartbeat(LAST_BEAT_SECONDS)
-        farewell = threading.Thread(target=last.beat, args=(state,), daemon=True)
+        farewell = threading.Thread(target=last.last, args=(state,), daemon=True)
         farewell.start()
         self._measuring.wait(LAST_WINDOW_SECONDS)
         self._spool.close()

@@ -16,7 +16,7 @@ from collector.enrolment.config_command import config
 from collector.enrolment.configurations import Configurations
 from collector.enrolment.invitations import Invitation, Invitations
 from collector.enrolment.inviting import address_of, csv_sheet, html_sheet, line_to_type, local_time
-from collector.enrolment.listing import listed, table
+from collector.enrolment.listing import listed, reasons, table
 from collector.enrolment.room import plan_to_send, seal_of
 from collector.enrolment.states import States
 from collector.opening import config_option, language_of_option, opened_registry
@@ -151,6 +151,8 @@ def list_(as_json: bool, lang: str | None, config_file: Path) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(agents)).decode("utf-8"))
     else:
         Console().print(table(agents, zone, language_of_option(lang)))
+        for reason in reasons(agents):
+            click.echo(reason)
 
 
 @command.command("rotate", help="Have AGENT replace its token with its next heartbeat.")

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-STATE_WIDTH = 24
-
-
 class Listed(msgspec.Struct, frozen=True):
     """One agent. ``configuration`` is «applied», «pending», «refused», «local» (switched off there, or none
     heard of), ``reason`` why.
@@ -65,7 +62,6 @@ def table(agents: Iterable[Listed], zone: ZoneInfo, language: Language) -> Table
         message("clock offset"), message("state"),
     )  # fmt: skip
     made = Table(*(translate(each, language) for each in headings))
-    made.columns[-1].min_width = STATE_WIDTH
     for agent in agents:
         seen = local_time(agent.seen_at, zone) if agent.seen_at else translate(message("never"), language)
         made.add_row(
@@ -78,6 +74,11 @@ def table(agents: Iterable[Listed], zone: ZoneInfo, language: Language) -> Table
             _state(agent, language),
         )
     return folding(made)
+
+
+def reasons(agents: Iterable[Listed]) -> list[str]:
+    """Why agents do not do as the county says, a line each."""
+    return [f"{each.id}: {each.reason}" for each in agents if each.reason and each.revoked_at is None]
 
 
 def _listed(agent: Agent, state: AgentState, wanted: str) -> Listed:
@@ -101,13 +102,12 @@ def _clock(agent: Listed) -> str:
 def _state(agent: Listed, language: Language) -> str:
     if agent.revoked_at is not None:
         return translate(message("revoked"), language)
-    text = translate(_STATES[agent.configuration], language)
-    return f"{text}\n{agent.reason}".rstrip()
+    return translate(_STATES[agent.configuration], language)
 
 
 _STATES = {
     "applied": message("configuration applied"),
     "pending": message("configuration on its way"),
-    "refused": message("configuration refused:"),
+    "refused": message("configuration refused"),
     "local": message("its own settings only"),
 }

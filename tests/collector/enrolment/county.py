@@ -22,11 +22,10 @@ AGENT_YAML = """\
 school: {{id: {school}}}
 collector: {{url: "{url}", token_file: agent.token}}
 state_directory: state
-central: {{addresses: [10.0.0.0/8, "*.county.example"], pause: 200ms, probation: 1s}}
+central: {{addresses: [127.0.0.1], pause: 200ms, probation: 1s}}
 heartbeat: {{every: 1s, every_min: 200ms}}
-kernel: {{proc: proc, sys: sys}}
 probes:
-  interfaces: {{window: 2s}}
+  interfaces: {{window: 1s}}
 """
 
 
