@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from zoneinfo import ZoneInfo
@@ -27,6 +27,8 @@ from collector.registry import RegistryError
 from config.words import message
 
 ENTRIES = 100
+SCOPES = (message("read"), message("full"))
+VALID, EXPIRED, REVOKED = message("valid"), message("expired"), message("revoked")
 DAYS = (30, 90, 400)
 NO_ACCOUNT = message("Whoever needs no login here has no account and no tokens.")
 ROLES = {
@@ -87,14 +89,16 @@ class Desk:
         return StreamingResponse(self._csv(), media_type="text/csv; charset=utf-8", headers=headers)
 
     def _account(
-        self, request: Request, error: str = "", status: HTTPStatus = HTTPStatus.OK, secret: str = ""
-    ) -> Response:
+        self, request: Request, error: str = "", status: HTTPStatus = HTTPStatus.OK, secret: str = "",
+        places: Mapping[str, object] | None = None,
+    ) -> Response:  # fmt: skip
         who: Who = request.state.who
         own = self._room.logins.tokens(who.user_id) if who.user_id is not None else []
         now = datetime.now(UTC)
         tokens = [(each, _state(each.revoked_at, each.expires_at, now)) for each in own]
         return self._screens.show(
-            request, "account.html", status, error=error, tokens=tokens, secret=secret, days=DAYS,
+            request, "account.html", status, error=error, places=places, tokens=tokens, secret=secret,
+            days=DAYS, scopes=SCOPES,
             has_account=who.user_id is not None, when=_when,
             characters=self._room.settings.passwords.characters,
         )  # fmt: skip
@@ -116,7 +120,7 @@ class Desk:
                 return self._account(request, WRONG, HTTPStatus.BAD_REQUEST)
             new = self._room.passwords.hash(form.secret("password"))
         except WeakPassword as weak:
-            return self._account(request, str(weak), HTTPStatus.BAD_REQUEST)
+            return self._account(request, weak.text, HTTPStatus.BAD_REQUEST, places=weak.places)
         except Busy:
             return self._account(request, WRONG, HTTPStatus.TOO_MANY_REQUESTS)
         self._room.users.set_password(who.user_id, new, by=who)
@@ -200,8 +204,8 @@ class Desk:
 
 def _state(revoked_at: datetime | None, expires_at: datetime, now: datetime) -> str:
     if revoked_at is not None:
-        return "revoked"
-    return "expired" if expires_at <= now else "valid"
+        return REVOKED
+    return EXPIRED if expires_at <= now else VALID
 
 
 def _when(moment: datetime) -> str:

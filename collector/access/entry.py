@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.concurrency import run_in_threadpool
@@ -30,6 +31,7 @@ WRONG = message("The name or the password is wrong.")
 WAIT = message("Too many wrong passwords from here: try again in {seconds} seconds.")
 BUSY = message("The collector is busy: try again in a moment.")
 USED = message("This link is no longer valid. A county admin can make another one.")
+NOT_SERVED = message("The login service did not log you in: {reason}.")
 NOT_ALIKE = message("The two passwords are not alike.")
 
 log = logging.getLogger(__name__)
@@ -107,7 +109,7 @@ class Entry:
         try:
             kept = self._room.passwords.hash(password)
         except WeakPassword as weak:
-            return self._link(request, secret, user, str(weak), HTTPStatus.BAD_REQUEST)
+            return self._link(request, secret, user, weak.text, HTTPStatus.BAD_REQUEST, places=weak.places)
         if self._room.users.set_by_link(secret, kept, self._room.address(request)) is None:
             return self._link(request, "", error=USED, status=HTTPStatus.GONE)
         return RedirectResponse("/login", 303)
@@ -145,7 +147,8 @@ class Entry:
 
     def _not_served(self, request: Request, error: OidcError) -> Response:
         log.warning("login service refused address=%s reason=%s", self._room.address(request), error)
-        return self._login(request, error=str(error), status=HTTPStatus.UNAUTHORIZED)
+        places = {"reason": str(error)}
+        return self._login(request, error=NOT_SERVED, status=HTTPStatus.UNAUTHORIZED, places=places)
 
     def _here(self, request: Request) -> str:
         """Where people reach us, as settings say or as the request came."""
@@ -171,25 +174,26 @@ class Entry:
     def _refused(
         self, request: Request, after: str, error: str, status: HTTPStatus, seconds: int = 0
     ) -> Response:
-        answer = self._login(request, after=after, error=error, status=status, seconds=seconds)
+        places = {"seconds": seconds}
+        answer = self._login(request, after=after, error=error, status=status, places=places)
         if seconds:
             answer.headers["Retry-After"] = str(seconds)
         return answer
 
     def _login(
         self, request: Request, *, after: str = "/", error: str = "", status: HTTPStatus = HTTPStatus.OK,
-        seconds: int = 0,
+        places: Mapping[str, object] | None = None,
     ) -> Response:  # fmt: skip
         return self._screens.show(
-            request, "login.html", status, error=error, places={"seconds": seconds}, after=after,
+            request, "login.html", status, error=error, places=places, after=after,
             by_service=self._room.oidc is not None,
         )  # fmt: skip
 
     def _link(
         self, request: Request, secret: str, user: User | None = None, error: str = "",
-        status: HTTPStatus = HTTPStatus.OK,
+        status: HTTPStatus = HTTPStatus.OK, *, places: Mapping[str, object] | None = None,
     ) -> Response:  # fmt: skip
         return self._screens.show(
-            request, "password.html", status, error=error, link=secret, user=user,
+            request, "password.html", status, error=error, places=places, link=secret, user=user,
             characters=self._room.settings.passwords.characters,
         )  # fmt: skip

@@ -9,9 +9,12 @@ from contextlib import contextmanager
 import argon2
 
 from collector.access.settings import PasswordSettings
+from config.words import message
 
 MAX_CHARACTERS = 256
 WAIT_SECONDS = 10.0
+LENGTH = message("A password has {least} to {most} characters.")
+SAMENESS = message("A password has more different characters than that.")
 
 
 class Busy(Exception):
@@ -19,7 +22,12 @@ class Busy(Exception):
 
 
 class WeakPassword(Exception):
-    """A new password that is refused; the text says why."""
+    """A new password that is refused: a text of the catalogue, with what stands in its places."""
+
+    def __init__(self, text: str, **places: object) -> None:
+        super().__init__(text.format(**places))
+        self.text = text
+        self.places = places
 
 
 class Passwords:
@@ -39,9 +47,9 @@ class Passwords:
         """The hash to keep. Raises WeakPassword."""
         least = self._settings.characters
         if not least <= len(password) <= MAX_CHARACTERS:
-            raise WeakPassword(f"a password has {least} to {MAX_CHARACTERS} characters")
+            raise WeakPassword(LENGTH, least=least, most=MAX_CHARACTERS)
         if len(set(password)) < least // 2:
-            raise WeakPassword("a password has more different characters than that")
+            raise WeakPassword(SAMENESS)
         return self._hasher.hash(password)
 
     def is_right(self, kept: str | None, password: str, address: str) -> bool:
