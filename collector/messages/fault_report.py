@@ -101,13 +101,13 @@ def _school_rows(school_id: str, incident: Incident, reader: Reader) -> Iterator
 
 
 def _lines(school: School, incident: Incident) -> list[Line]:
-    """The line that the incident is of, those of the carrier that is down, or all."""
+    """The line that the incident or its evidence is of, those of the carrier that is down, or all."""
     what, _, name = incident.subject.partition("/")
-    if what == "line":
-        return [line for line in school.lines if line.id == name]
+    evidence = incident.facts.evidence
+    line_id = name.partition("/")[0] if what == "line" else (evidence.tags.get("line") if evidence else None)
     if what == "carrier":
         return [line for line in school.lines if line.carrier == name]
-    return list(school.lines)
+    return [line for line in school.lines if line.id == line_id] or list(school.lines)
 
 
 def _measured(incident: Incident) -> str:

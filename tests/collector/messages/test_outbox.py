@@ -449,3 +449,26 @@ def test_a_channel_that_asks_for_years_is_asked_again_in_an_hour(registry: Regis
         tell(registry, room, [opened(1)])
         drain(room, clock, 7300, 100)
     assert 2 <= len(sink.requests) <= 3
+
+
+@pytest.mark.fault(20)
+def test_no_secret_is_logged_or_kept(
+    registry: Registry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the level that «serve» logs, for a channel that answers, refuses, throttles and is not there."""
+    clock = MovedClock()
+    caplog.set_level("INFO")
+    with room_with(registry, tmp_path, clock) as (room, robot):
+        tell(registry, room, [opened(1)])
+        robot.muted_until = clock.seconds + 600
+        drain(room, clock, 2)
+        (tmp_path / "s").write_text("SECcanary\n")
+        broken = MessageRoom(registry, room.settings, CHINA, clock=clock)
+        clock.seconds += 700
+        drain(broken, clock, 2)
+    clock.seconds += 700
+    drain(room, clock, 2)
+    kept = "".join(each.error for each in rows(registry))
+    assert "Connection refused" in kept or "NewConnectionError" in kept
+    for secret in (TOKEN, DINGTALK_SECRET, "SECcanary"):
+        assert secret not in caplog.text + kept
