@@ -12,8 +12,9 @@ from pathlib import Path
 
 import click
 
-from collector.opening import config_option, opened_registry
+from collector.opening import config_option, language_of_option, opened_registry
 from collector.registry.columns import COLUMNS, Column
+from collector.registry.database import RegistryError
 from collector.registry.details import DETAILS, SCHOOL_ID
 from collector.registry.importing import differences, read_schools
 from collector.registry.sheets import SheetError
@@ -80,6 +81,49 @@ def template(file: Path | None, english: bool, sheet: str | None) -> None:
             target.write(content)
     except OSError as error:
         fail(f"{file}: cannot be written: {error.strerror}")
+
+
+@command.command(
+    "code", help="The code by which terminals say their school on the page /speed; made if needed."
+)
+@click.argument("school_id", metavar="SCHOOL", required=False)
+@click.option("--new", "anew", is_flag=True, help="Another code; the old one ends.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write notices with QR codes, a PDF.")
+@click.option("--url", help="Where browsers reach this collector; else terminals.url.")
+@click.option("--lang", help="zh-CN or en; else the locale's language.")
+@config_option
+def code(
+    *,
+    school_id: str | None,
+    anew: bool,
+    sheet: Path | None,
+    url: str | None,
+    lang: str | None,
+    config_file: Path,
+) -> None:
+    """Without SCHOOL, of every school."""
+    from collector.terminals.codes import code_of, shown  # noqa: PLC0415
+    from collector.terminals.posters import Notice, posters  # noqa: PLC0415
+
+    with opened_registry(config_file) as (settings, registry):
+        address = url or settings.terminals.url
+        if sheet is not None and not address:
+            fail("--url: is missing, and terminals.url is empty; allowed: https://net.example.cn")
+        schools = registry.schools()
+        wanted = [school_id] if school_id else list(schools)
+        try:
+            codes = {each: code_of(registry, each, anew=anew) for each in wanted}
+        except RegistryError as error:
+            fail(str(error))
+        notices = [Notice(schools[each].name or each, held) for each, held in codes.items()]
+        font_file = settings.reports.font_file
+    for each, held in codes.items():
+        click.echo(f"{each} {shown(held)}")
+    if sheet is not None:
+        try:
+            sheet.write_bytes(posters(notices, address, language_of_option(lang), font_file))
+        except OSError as error:
+            fail(f"--sheet {sheet}: cannot be written: {error.strerror}")
 
 
 def _all_sheets(*, english: bool) -> dict[str, list[list[str]]]:

@@ -29,7 +29,7 @@ def csv_of(sheet: Sheet, *, bom: bool = False) -> bytes:
 
 def neutral(text: str) -> str:
     """The text as no formula, also where blanks stand before its beginning."""
-    risky = text.startswith(FORMULA_STARTS) or text.lstrip().startswith(FORMULA_STARTS)
+    risky = text.startswith(FORMULA_STARTS) or text.lstrip(" ").startswith(FORMULA_STARTS)
     return f"'{text}" if risky else text
 
 

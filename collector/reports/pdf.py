@@ -41,7 +41,8 @@ def document(reader: Reader, font_file: str = "") -> bytes:
     made = _Document(reader, register_cjk_font(font_file))
     out = io.BytesIO()
     template = SimpleDocTemplate(
-        out, pagesize=A4, leftMargin=MARGIN - PADDING, rightMargin=MARGIN - PADDING, topMargin=20 * mm, bottomMargin=20 * mm,
+        out, pagesize=A4, topMargin=20 * mm, bottomMargin=20 * mm,
+        leftMargin=MARGIN - PADDING, rightMargin=MARGIN - PADDING,
         title=made.title, author=f"xiaotong {reader.content.version}", lang="zh-CN",
     )  # fmt: skip
     template.build(list(made.story()), canvasmaker=made.canvas_maker())

@@ -9,7 +9,7 @@ import contextlib
 import json
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from collector.terminals.codes import code_of
 from config.school import School
 from tests.collector.web.browser import Browser
 from tests.lab import links, programs
-from tests.lab.netns import Lab, Namespace
+from tests.lab.netns import Lab
 
 RATES = (50, 100, 500)
 PORT, IPERF_PORT = 8080, 5201
@@ -97,7 +97,8 @@ class Classroom:
         argv = ["iperf3", "-J", "-c", CENTRE[family], "-p", str(IPERF_PORT), "-P", "4",
                 "-t", str(round(self.seconds) - omit), "-O", str(omit)]  # fmt: skip
         told = json.loads(self.terminal.run(*argv, *(["-R"] if direction == "down" else [])))
-        return round(told["end"]["sum_received"]["bits_per_second"])
+        bits: float = told["end"]["sum_received"]["bits_per_second"]
+        return round(bits)
 
     def points(self) -> list[Any]:
         """What the collector keeps of the school's tests."""
@@ -141,8 +142,10 @@ def classroom(load_seconds: float) -> Iterator[Classroom]:
         yield Classroom(lab, load_seconds)
 
 
-def compared(room: Classroom, megabits: int, family: str) -> list[Compared]:
-    """Both directions on a line of that rate."""
+def compared(
+    room: Classroom, megabits: int, family: str, directions: Sequence[str] = ("down", "up")
+) -> list[Compared]:
+    """The directions on a line of that rate; the page always tests both."""
     room.set_rate(megabits * MEGA)
     page = room.page(family)
     if page["error"]:
@@ -150,7 +153,7 @@ def compared(room: Classroom, megabits: int, family: str) -> list[Compared]:
     return [
         Compared(megabits * MEGA, family, direction, page[f"{direction}_bits_per_second"] or 0,
                  room.iperf3(family, direction))
-        for direction in ("down", "up")
+        for direction in directions
     ]  # fmt: skip
 
 
@@ -163,10 +166,9 @@ def main(arguments: list[str]) -> int:
             for family in ("ipv4", "ipv6") if number == 0 else ("ipv4",):
                 for each in compared(room, rate, family):
                     apart += abs(each.difference) > 0.05
-                    print(
-                        f"{rate} Mbit/s {family} {each.direction}: page {each.page_bits_per_second / MEGA:.2f}, "
-                        f"iperf3 {each.iperf3_bits_per_second / MEGA:.2f} Mbit/s, {each.difference:+.1%}"
-                    )
+                    page, iperf = each.page_bits_per_second / MEGA, each.iperf3_bits_per_second / MEGA
+                    told = f"page {page:.2f}, iperf3 {iperf:.2f} Mbit/s, {each.difference:+.1%}"
+                    print(f"{rate} Mbit/s {family} {each.direction}: {told}", flush=True)
     return 1 if apart else 0
 
 

@@ -16,7 +16,7 @@ from collector.uptime.records import Records
 from collector.uptime.settings import UptimeSettings
 from collector.verdicts.opening import open_room
 from collector.verdicts.room import VerdictRoom
-from config.points import Point
+from config.points import FieldValue, Point
 from config.school import Area, Line, School
 
 NOW = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
@@ -58,7 +58,7 @@ class County:
         at = self.clock.now - timedelta(days=days_ago)
         tags = {"line": "wan", "responder": "county", "direction": "down", "family": "ipv4", "mode": "search",
                 "method": "tcp"}  # fmt: skip
-        fields = {
+        fields: dict[str, FieldValue] = {
             "ip_bits_per_second": down,
             "bound": "equal",
             "limited_by": "nothing",

@@ -56,7 +56,9 @@ class Browser:
 
     def _pull(self, test: str, seconds: float, pause_seconds: float) -> int:
         with self._raw() as connection:
-            connection.sendall(f"GET /speed/tests/{test}/down HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(
+                f"GET /speed/tests/{test}/down HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+            )
             until, came = time.monotonic() + seconds, 0
             while time.monotonic() < until and (data := connection.recv(1 << 18)):
                 came += len(data)
