@@ -69,7 +69,9 @@ class Exchange:
         self._number = secrets.randbelow(2**24)
 
     def run(self) -> Reply:
-        """What the first answer with something in it gives; ``servers`` counts all that answered."""
+        """What the first answer with something in it gives; ``servers`` counts those of its second, after
+        which nobody is waited for.
+        """
         end = time.monotonic() + self._question.seconds
         packet = self._packet()
         servers = 0
@@ -80,6 +82,8 @@ class Exchange:
                 found = self._found(answer)
                 if found:
                     return Reply(found, servers)
+            if servers:
+                break
         return Reply(servers=servers)
 
     def _packet(self) -> bytes:
