@@ -1,4 +1,4 @@
-"""Pictures of the pages for the READMEs, from the recorded county: ``make pictures``.
+"""Pictures of county, school and wall for the READMEs, from the recorded county: ``make pictures``.
 
 Needs chromium and a font with Chinese characters (Debian: chromium, fonts-wqy-microhei).
 """
@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from pathlib import Path
 
-from tests.collector.web.browser import pictured
+from tests.collector.web.browser import Browser
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs/pictures"
 PORT = 18498
-PAGES = {"county": ("/", 760), "school": ("/schools/s1", 1500)}
+PAGES = {"county": ("/", 1280, 860), "school": ("/schools/s1", 1200, 860), "wall": ("/wall", 1280, 720)}
 SUFFIXES = {"en": "", "zh-CN": ".zh-CN"}
 WAIT_SECONDS = 40.0
-FILL_SECONDS = 15.0
+FILL_SECONDS = 20.0
+DRAW_SECONDS = 2.0
+MOST_BYTES = 200 * 1024
 
 
 def main() -> None:
@@ -30,14 +31,24 @@ def main() -> None:
     county = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         _wait()
-        for name, (path, height) in PAGES.items():
-            for language, suffix in SUFFIXES.items():
-                with tempfile.TemporaryDirectory() as profile:
-                    url = f"http://127.0.0.1:{PORT}{path}?lang={language}"
-                    pictured(url, Path(profile), PICTURES / f"{name}{suffix}.png", 1280, height)
+        take(PORT)
     finally:
         county.terminate()
         county.wait(20)
+
+
+def take(port: int) -> None:
+    """Of whatever is served there."""
+    with Browser() as browser:
+        for name, (path, width, height) in PAGES.items():
+            for language, suffix in SUFFIXES.items():
+                with browser.tab(width, height) as tab:
+                    tab.open(f"http://127.0.0.1:{port}{path}?lang={language}")
+                    tab.listen(DRAW_SECONDS)
+                    file = PICTURES / f"{name}{suffix}.png"
+                    tab.picture(file)
+                    print(f"{file.relative_to(ROOT)}: {file.stat().st_size // 1024} KiB")
+                    assert file.stat().st_size <= MOST_BYTES
 
 
 def _wait() -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -22,6 +22,7 @@ from collector.uptime.availability import Tally
 from collector.uptime.minutes import SCHOOL
 from collector.uptime.presence import Presence
 from collector.uptime.room import UptimeRoom
+from collector.verdicts.records import Transition
 from collector.verdicts.room import Judged, VerdictRoom
 from collector.verdicts.ticker import Ticker
 from collector.web import readiness
@@ -38,6 +39,8 @@ TICK_SECONDS = 1.0
 DUTY = 20.0
 """A look that took one second is followed by so many seconds without."""
 AVAILABILITY_SECONDS = 300.0
+CHANGES_SINCE = timedelta(hours=24)
+CHANGES_MOST = 200
 
 
 class SchoolState(msgspec.Struct, frozen=True):
@@ -61,6 +64,8 @@ class County(msgspec.Struct, frozen=True):
     number: int
     incidents: tuple[Incident, ...] | None = None
     """Open ones, those of several schools too; None where nobody counts them."""
+    changes: Mapping[str, tuple[Transition, ...]] = {}
+    """Answers that became others in the last day, by plan, the newest first."""
 
 
 OpenIncidents = Callable[[], Sequence[Incident] | None]
@@ -139,9 +144,13 @@ class Board:
         number = self._county.number if self._county is not None else 0
         if signature != self._signature:
             self._signature, number = signature, number + 1
-        self._county = County(
-            datetime.now(UTC), states, number, None if incidents is None else tuple(incidents)
-        )
+        now = datetime.now(UTC)
+        changes = {
+            plan: tuple(self._verdicts.records.transitions_since(plan, now - CHANGES_SINCE, CHANGES_MOST))
+            for plan in self._verdicts.plans
+        }
+        opened = None if incidents is None else tuple(incidents)
+        self._county = County(now, states, number, opened, changes)
         self._looked_at = time.monotonic()
         self._taken = self._looked_at - began
         return self._county

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,9 +12,6 @@ from config.present import LOOKS, TITLES
 from config.school import School
 from config.verdict import Answer
 from config.words import Language, translate
-
-SINCE = timedelta(hours=24)
-MOST = 200
 
 
 class Side(msgspec.Struct, frozen=True):

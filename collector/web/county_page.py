@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from collector.web import county_view
 from collector.web.board import Board, County
-from collector.web.changes import MOST, SINCE, ChangeView, change_views
+from collector.web.changes import ChangeView, change_views
 from collector.web.county_map import CountyMap, MapView
 from collector.web.county_view import Asked, Listing, Reader, Share, Standing
 from collector.web.frame import Frame, shown, who_reads
@@ -101,7 +101,6 @@ class CountyPage:
             return None
         shares = county_view.shares(plan, county, reader.language)
         standings = county_view.standings(county, asked.plan, asked.target)
-        transitions = verdicts.records.transitions_since(plan.id, reader.now - SINCE, MOST)
         schools = {key: state.school for key, state in county.schools.items()}
         return Face(
             plan=plan,
@@ -110,7 +109,7 @@ class CountyPage:
             share=next(share for share in shares if share.target == asked.target),
             standings=standings,
             map=self._map.view(standings, reader.language),
-            changes=change_views(transitions, schools, reader.language, self.frame.zone),
+            changes=change_views(county.changes.get(plan.id, ()), schools, reader.language, self.frame.zone),
         )
 
     def listing(self, face: Face, reader: Reader, rows: int | None = None) -> Listing:

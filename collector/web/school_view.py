@@ -44,6 +44,8 @@ class Card(msgspec.Struct, frozen=True):
     row: Row
     bar: Bar | None
     evidence: tuple[EvidenceLine, ...]
+    beside: tuple[EvidenceLine, ...]
+    """Shown, and did not judge."""
     since: str
 
 
@@ -121,7 +123,9 @@ def _card(one: Judged, reader: Reader, zone: ZoneInfo) -> Card:
     since = translate(
         message("so since {moment}"), reader.language, moment=f"{one.since.astimezone(zone):%Y-%m-%d %H:%M}"
     )
-    return Card(shown, bar_of(interval_of(one.verdict), reader.language), lines, since)
+    judged = len(one.verdict.evidence)
+    bar = bar_of(interval_of(one.verdict), reader.language)
+    return Card(shown, bar, lines[:judged], lines[judged:], since)
 
 
 def _probe_state(fields: dict[str, FieldValue], language: Language) -> str:
