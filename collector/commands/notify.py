@@ -18,7 +18,8 @@ from collector.messages.bodies import TrialBody
 from collector.messages.channels import NotDelivered
 from collector.messages.channels.email import PartlyDelivered
 from collector.messages.channels.opening import open_channel
-from collector.messages.outbox import Outbox, Waiting
+from collector.messages.choosing import Waiting
+from collector.messages.outbox import Outbox
 from collector.messages.rendering import Reader, letter_of
 from collector.opening import config_option, opened_registry
 from collector.settings import load_settings

@@ -18,18 +18,23 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from collector.messages.channels import Failure, Limit, NotDelivered
+from collector.messages.choosing import (
+    MOST_LOOKED_AT,
+    Batch,
+    Waiting,
+    chosen,
+    lies_ahead,
+    recent_uses,
+    uses_left,
+)
 from collector.messages.settings import MessageSettings
 from collector.messages.tables import ChannelRow, MessageRow
 from collector.registry import Registry
 
 log = logging.getLogger(__name__)
 
-MOST_MERGED = 300
-MOST_LOOKED_AT = 500
 LEAST_LONGEST_WAIT_SECONDS = 3600.0
 """A channel that asks to be left alone for longer is asked again after that, or after the longest retry."""
-MARGIN_SECONDS = 1.0
-"""Added to the span of each limit: the channel counts when a message arrives, we when it leaves."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -41,37 +46,6 @@ class Entry(msgspec.Struct, frozen=True):
     severity: str
     body: str
     due_at: datetime
-
-
-class Waiting(msgspec.Struct, frozen=True):
-    """A message as it stands."""
-
-    id: int
-    key: str
-    channel: str
-    recipient: str
-    severity: str
-    body: str
-    created_at: datetime
-    due_at: datetime
-    state: str
-    batch: str
-    alone: bool
-    tries: int
-    error: str
-    done_at: datetime | None
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """What goes out as one letter: one message, or several merged. ``key`` stays when it is sent again."""
-
-    key: str
-    messages: tuple[Waiting, ...]
-
-    @property
-    def recipient(self) -> str:
-        """All its messages have the same."""
-        return self.messages[0].recipient
 
 
 def insert(connection: Connection, entries: Sequence[Entry], now: datetime) -> int:
@@ -126,8 +100,8 @@ class Outbox:
             ).first()
             if row is None or not self._is_free(row, now):
                 return None
-            used = _recent(row.used_at, limits, now)
-            batch = self._next(connection, channel, _left(used, limits, now), now)
+            used = recent_uses(row.used_at, limits, now)
+            batch = self._next(connection, channel, uses_left(used, limits, now), now)
             if batch is None:
                 return None
             self._mark_sending(connection, channel, batch, [*used, now.timestamp()], now)
@@ -217,8 +191,8 @@ class Outbox:
         """Nobody holds it, and it is not left alone. What lies too far ahead is of a clock that stepped."""
         lease = timedelta(seconds=self._settings.lease)
         longest = timedelta(seconds=self._longest_wait)
-        held = _lies_ahead(row.held_until, now, lease)
-        return not _lies_ahead(row.not_before, now, longest) and not (held and row.holder != self._holder)
+        held = lies_ahead(row.held_until, now, lease)
+        return not lies_ahead(row.not_before, now, longest) and not (held and row.holder != self._holder)
 
     @property
     def _longest_wait(self) -> float:
@@ -233,7 +207,7 @@ class Outbox:
             key = on_its_way[0].batch
             return Batch(key, tuple(each for each in on_its_way if each.batch == key))
         due = _read(connection, here, MessageRow.state == "waiting", MessageRow.due_at <= now)
-        return _chosen(due, left) if due else None
+        return chosen(due, left) if due else None
 
     def _mark_sending(
         self, connection: Connection, channel: str, batch: Batch, used: Sequence[float], now: datetime
@@ -303,40 +277,6 @@ class Outbox:
 
 
 _RANKS = {"info": 0, "warning": 1, "critical": 2}
-
-
-def _chosen(due: Sequence[Waiting], left: int) -> Batch:
-    """The first, or all of its recipient merged: where singles would overflow, or what waited for morning."""
-    first = due[0]
-    same = [each for each in due if each.recipient == first.recipient and not each.alone][:MOST_MERGED]
-    were_kept_back = sum(each.due_at > each.created_at for each in same) > 1
-    if first.alone or len(same) < 2 or not (were_kept_back or len(due) > left // 2):
-        return Batch(first.key, (first,))
-    return Batch(f"{first.key}+{len(same) - 1}", tuple(same))
-
-
-def _lies_ahead(moment: datetime | None, now: datetime, longest: timedelta) -> bool:
-    """A moment to come. One more than twice as far ahead as any could be is of a clock that stepped back;
-    the other collectors' clocks may be as much ahead of ours.
-    """
-    return moment is not None and now < moment <= now + 2 * longest
-
-
-def _recent(used_at: str, limits: Sequence[Limit], now: datetime) -> list[float]:
-    """When it was used of late; a use to come is of another collector, whose clock is ahead of ours."""
-    longest = max((limit.seconds for limit in limits), default=0.0) + MARGIN_SECONDS
-    seconds = now.timestamp()
-    used = msgspec.json.decode(used_at, type=list[float])
-    return [each for each in used if abs(seconds - each) < longest]
-
-
-def _left(used: Sequence[float], limits: Sequence[Limit], now: datetime) -> int:
-    """How many letters may go now."""
-    seconds = now.timestamp()
-    counts = (
-        limit.most - sum(seconds - each < limit.seconds + MARGIN_SECONDS for each in used) for limit in limits
-    )
-    return min(counts, default=MOST_LOOKED_AT)
 
 
 def _columns(table: type[MessageRow] | type[ChannelRow]) -> list[sa.Column[object]]:

@@ -16,8 +16,9 @@ from collector.messages.bodies import Body
 from collector.messages.channels import Channel, Letter, NotDelivered
 from collector.messages.channels.alertmanager import Alertmanager
 from collector.messages.channels.opening import open_channels
+from collector.messages.choosing import Batch
 from collector.messages.digest import digest_entry, digest_of, digests_due
-from collector.messages.outbox import Batch, Outbox, insert
+from collector.messages.outbox import Outbox, insert
 from collector.messages.rendering import Reader, incident_letter, letter_of
 from collector.messages.routing import entries_of
 from collector.messages.sender import Sender

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from collector.messages.bodies import Body, decode
 from collector.messages.channels import Channel, Letter, NotDelivered
 from collector.messages.channels.email import PartlyDelivered
-from collector.messages.outbox import Batch, Outbox
+from collector.messages.choosing import Batch
+from collector.messages.outbox import Outbox
 from config.clock import Clock
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,8 @@ from collector.incidents.machine import Turn
 from collector.incidents.tables import IncidentRow
 from collector.messages.bodies import ChangeBody, decode
 from collector.messages.channels import Limit
-from collector.messages.outbox import Entry, Outbox, Waiting, insert
+from collector.messages.choosing import Waiting
+from collector.messages.outbox import Entry, Outbox, insert
 from collector.messages.room import MessageRoom
 from collector.messages.tables import MessageRow
 from collector.registry import Registry
