@@ -175,6 +175,8 @@ class Journal:
                     self._count_damage(number, found)
                     if found.torn:
                         self._files.cut(number, found.start)
+        if self._scanned:
+            self._seen.save(max(self._scanned))
 
     def _count_damage(self, segment: int, found: Damage) -> None:
         self.counts.damaged += 1

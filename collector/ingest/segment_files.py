@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from collector.ingest.segments import Damage, Record, scan
 
-
 log = logging.getLogger(__name__)
 
 
@@ -152,8 +151,8 @@ class SegmentFiles:
 
 
 def save(path: Path, data: bytes, *, durable: bool) -> None:
-    """Put ``data`` in place of a file in one step. A full disk must not keep the journal from shrinking: it is
-    told, not raised.
+    """Put ``data`` in place of a file in one step. A full disk must not keep the journal from shrinking: it
+    is told, not raised.
     """
     new = path.with_suffix(".new")
     try:

@@ -1,18 +1,23 @@
 """Prints how soon a collector has its journal again when it holds 1 GB that no store took.
 
 Run: ``python -m tests.bench.journal``. 500,000 batches of 2 kB of 300 agents; then again without the saved
-sequence numbers, when every segment must be read.
+sequence numbers, when every segment must be read; then a whole collector, a process from its start until it
+answers.
 """
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+from collector.batch import Row, Series, batch_of, encode_batch
 from collector.ingest.journal import Journal
 from collector.ingest.sequences import BatchKey
+from tests.collector.running import wait_until
+from tests.collector.store.influxd import answers, free_port
 
 BATCHES = 500_000
 AGENTS = 300
@@ -24,7 +29,8 @@ def opened(folder: Path) -> Journal:
 
 
 def fill(journal: Journal) -> None:
-    body = os.urandom(2000)
+    rows: list[Row] = [(0, time.time_ns() + n, {"sent": n, "lost": 0}) for n in range(130)]
+    body = encode_batch(batch_of("s1", "a1", 0, [Series("ping", {"school": "s1", "agent": "a1"})], rows))
     for first in range(0, BATCHES, AT_ONCE):
         keys = (BatchKey(f"a{n % AGENTS}", "spool", n // AGENTS) for n in range(first, first + AT_ONCE))
         for done in [journal.append(key, body) for key in keys]:
@@ -39,6 +45,31 @@ def measure(folder: Path, words: str) -> None:
     journal.close()
 
 
+def measure_collector(folder: Path, words: str) -> None:
+    """Ended by SIGKILL: the next one finds it as a crash leaves it."""
+    port = free_port()
+    file = folder / "collector.yaml"
+    file.write_text(
+        f"data_directory: {folder}\nlisten: {{port: {port}}}\njournal: {{max_bytes: 2GiB}}\n"
+        "responder: {enabled: false}\n"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        "from collector.main import main; main()",
+        "serve",
+        "--config",
+        str(file),
+    ]
+    begin = time.perf_counter()
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: answers(port, "/health"), 120)
+            print(f"{words:40} answers after {time.perf_counter() - begin:.2f} s")
+        finally:
+            process.kill()
+
+
 def main() -> None:
     """Print a line for each case."""
     with tempfile.TemporaryDirectory() as inside:
@@ -47,6 +78,7 @@ def main() -> None:
         fill(journal)
         journal.close()
         measure(folder, "as it was left")
+        measure_collector(Path(inside), "a whole collector")
         (folder / "seen").unlink()
         measure(folder, "without the saved sequence numbers")
 

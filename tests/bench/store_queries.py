@@ -115,7 +115,9 @@ def put_all_windows(path: Path, days: int, short_days: int) -> dict[int, int]:
     """Windows by their length. The file is not synced: what is lost in a crash is made again."""
     made = dict.fromkeys(WINDOW_SECONDS, 0)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        for pragma in ("synchronous = OFF", "cache_size = -200000", "temp_store = MEMORY"):
+        for pragma in (
+            "journal_mode = OFF", "synchronous = OFF", "cache_size = -200000", "temp_store = MEMORY"
+        ):  # fmt: skip
             db.execute(f"PRAGMA {pragma}")
         put_blobs(db)
         db.execute("CREATE TEMP TABLE times (value INTEGER PRIMARY KEY, start_ns INTEGER)")
@@ -123,7 +125,6 @@ def put_all_windows(path: Path, days: int, short_days: int) -> dict[int, int]:
             for seconds in WINDOW_SECONDS:
                 over = short_days if seconds == WINDOW_SECONDS[0] else days
                 made[seconds] += put_windows(db, measurement, seconds, over)
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return made
 
 
