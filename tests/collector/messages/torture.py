@@ -132,9 +132,12 @@ def _live(folder: Path, number: int, step: Step) -> None:
             book.write([Turned(before, Turn(opened, (Change(opened, "opened", clock.now()),)))])
     if step == "after the transaction":
         _die()
-    for _ in range(50):
+    # the last one goes on until nothing waits: after failures a channel rests, and one letter holds 300
+    for _ in range(50 if step else 1000):
         if not room.senders[0].step():
-            clock.seconds += 1
+            clock.seconds += 1 if step else 10
+        if step is None and not {state for _, state in room.counts()} & {"waiting", "sending"}:
+            break
     registry.close()
 
 
