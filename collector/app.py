@@ -75,7 +75,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     registry = Registry.open(settings.registry_url, settings.registry.refresh)
     stack.callback(registry.close)
-    access = AccessRoom(registry, settings.access, clock)
+    access = AccessRoom(registry, settings.access, clock, settings.public_url)
     region = Region(settings.region, clock)
     stack.callback(region.stop)
     verdicts = open_room(registry, settings.verdicts, clock)

@@ -152,9 +152,8 @@ class Entry:
 
     def _here(self, request: Request) -> str:
         """Where people reach us, as settings say or as the request came."""
-        url = self._room.settings.url.rstrip("/")
-        if url:
-            return url
+        if self._room.public_url:
+            return self._room.public_url
         scheme = "https" if is_secure(request, self._room.settings.proxies) else "http"
         return f"{scheme}://{request.headers.get('host', '')}"
 

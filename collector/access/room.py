@@ -34,8 +34,16 @@ log = logging.getLogger(__name__)
 class AccessRoom:
     """The doorkeeper of every route, with the users, logins and passwords behind it."""
 
-    def __init__(self, registry: Registry, settings: AccessSettings, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        settings: AccessSettings,
+        clock: Clock | None = None,
+        public_url: str = "",
+    ) -> None:
+        """``public_url`` is where people reach the pages; empty: where each request came to."""
         self.settings = settings
+        self.public_url = public_url.rstrip("/")
         self.registry = registry
         self.users = Users(registry)
         self.logins = Logins(registry, settings)

@@ -62,8 +62,6 @@ class AccessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     anonymous: Literal["none", "display", "county_admin"] = "none"
     """Who somebody on this very host is without logging in: a connection from loopback to loopback, passed on
     by no proxy. From the network nobody is anybody without a login. Leave none behind a reverse proxy."""
-    url: str = ""
-    """Where people reach the pages, https://county.example; empty: where this request came to."""
     proxies: tuple[str, ...] = ()
     """Addresses of reverse proxies, whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     session_idle: Seconds = Seconds(2 * 3600)
@@ -87,10 +85,6 @@ class AccessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         yield min(self.session_idle, self.token) <= 0, "key access: durations above 0 are allowed"
         for proxy in self.proxies:
             yield not is_address(proxy), f"key access.proxies: {proxy!r} is no address"
-        yield (
-            bool(self.url) and not _is_origin(self.url),
-            "key access.url: like https://county.example is allowed",
-        )
         if self.oidc is not None:
             yield (
                 not _is_safe(self.oidc.issuer),

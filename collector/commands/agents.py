@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 import msgspec
 from rich.console import Console
+from sqlalchemy.engine import Connection
 
 from collector.access import audit
 from collector.enrolment.config_command import config
@@ -49,7 +51,7 @@ def add(school: str, token_file: Path, name: str, config_file: Path) -> None:
     with opened_registry(config_file) as (_, registry):
         descriptor = _reserved(token_file)
         try:
-            token = registry.add_agent(school, name)
+            token = registry.add_agent(school, name, _written_down(school))
             with os.fdopen(os.dup(descriptor), "w", encoding="ascii") as file:
                 file.write(f"{token}\n")
                 file.flush()
@@ -180,6 +182,13 @@ def revoke(agent: str, config_file: Path) -> None:
 
 
 command.add_command(config)
+
+
+def _written_down(school: str) -> Callable[[Connection, str], None]:
+    by = audit.command_line()
+    return lambda connection, agent: audit.record(
+        connection, by, "agents.add", agent, at=datetime.now(UTC), school=school
+    )
 
 
 def _reserved(path: Path) -> int:

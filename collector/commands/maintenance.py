@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from collector.access import audit
 from collector.opening import config_option, opened_registry
 from collector.uptime.records import Maintenance, Records
 from collector.verdicts.opening import calendar_of
@@ -37,7 +38,13 @@ def add(school_id: str | None, starts: str, ends: str, why: str, config_file: Pa
             fail(f"--from {starts}: has passed; allowed: a time to come")
         if end <= begin:
             fail(f"--to {ends}: allowed: a time after --from")
-        number = Records(registry).announce(Maintenance(school_id, begin, end, why, now))
+        by, told = audit.command_line(), {"starts_at": begin, "ends_at": end, "why": why}
+        number = Records(registry).announce(
+            Maintenance(school_id, begin, end, why, now),
+            lambda connection: audit.record(
+                connection, by, "maintenance.add", school_id or "every school", at=now, **told
+            ),
+        )
     click.echo(f"maintenance {number}: announced")
 
 

@@ -7,11 +7,12 @@ import gc
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
 
+from collector.access import audit
 from collector.opening import config_option, language_of_option, opened_registry
 from collector.registry.columns import COLUMNS, Column
 from collector.registry.database import RegistryError
@@ -50,7 +51,13 @@ def import_(file: Path, dry_run: bool, partial: bool, config_file: Path) -> None
         for change in changes if dry_run else ():
             click.echo(change)
         if not dry_run:
-            registry.put_schools(found.schools)
+            by = audit.command_line()
+            registry.put_schools(
+                found.schools,
+                lambda connection, changed: audit.record(
+                    connection, by, "schools.import", file.name, at=datetime.now(UTC), changed=changed
+                ),
+            )
     verb = "would change" if dry_run else "changed"
     click.echo(f"{len(found.schools)} schools read, {len(changes)} {verb}")
     if found.faults:

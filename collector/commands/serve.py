@@ -65,7 +65,7 @@ def _tell_first_link(access: AccessRoom, host: str, port: int) -> None:
     if secret is None:
         return
     named = f"[{host}]" if ":" in host else host
-    url = access.settings.url.rstrip("/") or f"http://{named}:{port}"
+    url = access.public_url or f"http://{named}:{port}"
     minutes = round(access.settings.passwords.link / 60)
     click.echo(f"Nobody can log in yet. Within {minutes} min, set the first admin's password:", err=True)
     click.echo(f"  {url}/password?link={secret}", err=True)

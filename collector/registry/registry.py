@@ -88,16 +88,22 @@ class Registry:
         """Declare a school. True when that changed anything."""
         return bool(self.put_schools([school]))
 
-    def put_schools(self, schools: Iterable[School]) -> tuple[str, ...]:
+    def put_schools(
+        self,
+        schools: Iterable[School],
+        also: Callable[[Connection, tuple[str, ...]], None] = lambda _connection, _changed: None,
+    ) -> tuple[str, ...]:
         """Declare schools, all or none; gives the ids of those that are new or changed.
 
-        Raises RegistryError for an id that is not allowed or given twice.
+        ``also`` is done with them in the same transaction, where there are any. Raises RegistryError for an
+        id that is not allowed or given twice.
         """
         wanted = school_book.checked(schools)
         with self.writing() as connection:
             changed = school_book.write(connection, wanted, datetime.now(UTC))
             if changed:
                 count_change(connection, "schools")
+                also(connection, changed)
         self._schools.forget()
         return changed
 
@@ -109,10 +115,16 @@ class Registry:
         """All schools as declared now, by id, sorted by id. The mapping is a copy that never changes."""
         return self._schools.get()
 
-    def add_agent(self, school_id: str, name: str = "") -> str:
+    def add_agent(
+        self,
+        school_id: str,
+        name: str = "",
+        also: Callable[[Connection, str], None] = lambda _connection, _agent_id: None,
+    ) -> str:
         """Enrol an agent of a school and give its token, which is kept nowhere.
 
-        The agent's id is ``name``, or the school's id with a number. Raises RegistryError for a school that
+        The agent's id is ``name``, or the school's id with a number; ``also`` is done with it in the same
+        transaction. Raises RegistryError for a school that
         is not known and for a name that is taken or not allowed.
         """
         if name and not is_id(name):
@@ -128,6 +140,7 @@ class Registry:
             connection.execute(sa.insert(AgentRow).values(agent))
             held = {"digest": digest_of(token), "agent_id": agent_id, "created_at": now}
             connection.execute(sa.insert(TokenRow).values(held))
+            also(connection, agent_id)
             count_change(connection, "agents")
         self._tokens.forget()
         return token

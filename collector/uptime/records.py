@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -149,11 +149,14 @@ class Records:
             rows = connection.execute(chosen.order_by(table.started_at))
             return [(row.started_at, row.seen_at) for row in rows]
 
-    def announce(self, maintenance: Maintenance) -> int:
-        """Write an announced maintenance; gives its number."""
+    def announce(
+        self, maintenance: Maintenance, also: Callable[[Connection], None] = lambda _connection: None
+    ) -> int:
+        """Write an announced maintenance, and do ``also`` in the same transaction; gives its number."""
         values = msgspec.structs.asdict(maintenance)
         del values["id"]
         with self._registry.writing() as connection:
+            also(connection)
             return _inserted(connection, MaintenanceRow, values)
 
     def maintenances(self, start: datetime, end: datetime) -> list[Maintenance]:

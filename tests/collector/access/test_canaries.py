@@ -109,3 +109,30 @@ def test_a_command_writes_a_token_into_its_file_alone(tmp_path: Path) -> None:
     assert does("tokens", "add", "city", "--name", "x", "--token-file", str(file)).exit_code == 2
     assert does("users", "disable", "nobody").stderr == "error: user nobody: is not known\n"
     assert does("tokens", "revoke", "1").stdout == "token 1 is revoked\n"
+
+
+def test_changes_by_commands_are_written_down(tmp_path: Path) -> None:
+    config, schools = tmp_path / "collector.yaml", tmp_path / "schools.yaml"
+    config.write_text(f"data_directory: {tmp_path / 'data'}\n")
+    schools.write_text("schools: [{id: s1}]\n")
+    for words in (
+        ["schools", "import", str(schools)],
+        ["agents", "add", "s1", "--token-file", str(tmp_path / "agent")],
+        ["agents", "revoke", "s1-1"],
+        [
+            "maintenance",
+            "add",
+            "--from",
+            "2099-01-01T22:00",
+            "--to",
+            "2099-01-01T23:00",
+            "--why",
+            "new switch",
+        ],
+    ):
+        result = CliRunner().invoke(main, [*words, "--config", str(config)])
+        assert result.exit_code == 0, result.output
+    said = CliRunner().invoke(main, ["audit", "--csv", "--config", str(config)]).stdout
+    for action in ("schools.import", "agents.add,s1-1", "agents.revoke,s1-1", "maintenance.add,every school"):
+        assert action in said
+    assert (tmp_path / "agent").read_text().strip() not in said
