@@ -108,13 +108,18 @@ class Board:
         self._ticker.stop()
 
     def county(self) -> County:
-        """The county as it was seen last; the first reader waits for the first look."""
+        """The county as it was seen last. Who finds an old one, as nobody looked, waits for a new look."""
         self._asked_at = time.monotonic()
         county = self._county
-        if county is not None and self._refresh_seconds:
+        if county is not None and self._refresh_seconds and not self._is_old():
             return county
         with self._lock:
-            return self._look() if self._county is None or not self._refresh_seconds else self._county
+            if self._county is None or not self._refresh_seconds or self._is_old():
+                return self._look()
+            return self._county
+
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._looked_at > max(3 * self._refresh_seconds, DUTY * self._taken)
 
     def number(self) -> int:
         """Of the county as it was seen last; somebody waits for the next one."""
