@@ -13,7 +13,7 @@ import msgspec
 from tests.lab import addresses, services, truth
 from tests.lab.county import BuiltCounty
 from tests.lab.netns import Lab, LabError
-from tests.lab.scenario import IPV6_LEVEL, STATE, Event, Expectation, Flap, Scenario
+from tests.lab.scenario import INCIDENT, IPV6_LEVEL, STATE, Event, Expectation, Flap, Scenario
 from tests.lab.stage import Stage
 from tests.lab.truth import Outcome, Said
 
@@ -88,6 +88,9 @@ class Play:
             said[IPV6_LEVEL] = self.stage.ipv6_level(school)
         if STATE in asked:
             said[STATE] = self.stage.state(school)
+        kinds = [subject for subject in asked if subject.startswith(INCIDENT)]
+        is_open = self.stage.open_incidents(school) if kinds else set()
+        said |= {each: "open" if each.removeprefix(INCIDENT) in is_open else "none" for each in kinds}
         return said
 
     def _all_said(self, now: float) -> bool:

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from collector.incidents.model import Kind
 from config import settings
 from config.units import BitsPerSecond, Bytes, Seconds
 from tests.lab.description import County, LineState, Name, Share
 
 SCENARIOS = Path(__file__).with_name("scenarios")
-IPV6_LEVEL, STATE = "IPv6 level", "state"
+IPV6_LEVEL, STATE, INCIDENT = "IPv6 level", "state", "incident "
 Answer = Literal["met", "not_met", "unknown"]
 
 
@@ -60,9 +61,9 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What must be said of a school ``by`` when (after ``after``, when something has changed by then).
 
-    One of: the ``verdict`` on a ``target``; the IPv6 ``level``; the ``state`` of the school for the centre.
-    ``truth`` is what is so; it may be left out where the verdict is not unknown. An unknown that is
-    expected must still be one at the end of its time.
+    One of: the ``verdict`` on a ``target``; the IPv6 ``level``; the ``state`` of the school for the centre;
+    an ``incident`` of that kind that is open. ``truth`` is what is so; it may be left out where the verdict
+    is not unknown. An unknown that is expected must still be one at the end of its time.
     """
 
     school: Name
@@ -71,14 +72,15 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verdict: Answer | None = None
     level: Annotated[int, msgspec.Meta(ge=0, le=4)] | None = None
     state: Literal["heard", "silent"] | None = None
+    incident: Kind | None = None
     after: Seconds = Seconds(0)
     truth: Literal["met", "not_met"] | None = None
 
     def __post_init__(self) -> None:
         if bool(self.target) != (self.verdict is not None):
             raise ValueError("target and verdict go together")
-        if [self.verdict, self.level, self.state].count(None) != 2:
-            raise ValueError("one of verdict, level and state is expected")
+        if [self.verdict, self.level, self.state, self.incident].count(None) != 3:
+            raise ValueError("one of verdict, level, state and incident is expected")
         if self.verdict == "unknown" and self.truth is None:
             raise ValueError("an expected unknown needs its truth: met or not_met")
         if self.by <= self.after:
@@ -86,13 +88,15 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def subject(self) -> str:
-        """Of what something is expected: a target's id, «IPv6 level» or «state»."""
+        """Of what something is expected: a target's id, «IPv6 level», «state» or «incident KIND»."""
+        if self.incident is not None:
+            return f"{INCIDENT}{self.incident}"
         return self.target or (IPV6_LEVEL if self.level is not None else STATE)
 
     @property
     def word(self) -> str:
         """What must be said."""
-        return self.verdict or self.state or f"{self.level}"
+        return self.verdict or self.state or ("open" if self.incident else f"{self.level}")
 
     @property
     def is_so(self) -> str:

@@ -130,6 +130,11 @@ class Stage:
         now = (self._get(f"/api/v1/schools/{school_id}/outages") or {}).get("now")
         return str(now["state"]) if now else "unknown"
 
+    def open_incidents(self, school_id: str) -> set[str]:
+        """The kinds of the incidents that people have been told of and that are not over."""
+        told = self._get(f"/api/v1/incidents?open=true&school={school_id}") or {"incidents": []}
+        return {each["kind"] for each in told["incidents"] if each["state"] in ("open", "acknowledged")}
+
     def test_bytes(self) -> int:
         """Bytes of capacity tests as the centre's own kernel counted them, both ways."""
         listed = json.loads(self.county.centre.run("nft", "-j", "list", "counters", "table", "inet", "tests"))
@@ -186,6 +191,7 @@ table inet tests {{
                 "slots": {"in_lessons": True, "at_once": 8},
             },
             "verdicts": {"plans": list(self.plans), "rejudge": "2s"},
+            "incidents": {"settle": "1s"},
         }
 
     def _declare(self, data: Path) -> None:

@@ -44,7 +44,7 @@ def judge(scenario: str, expected: Expectation, history: list[Said]) -> Outcome:
     from ``by`` on.
     """
     last = _last(history, expected.by)
-    first_judged = expected.by if expected.after > 0 or expected.state else 0.0
+    first_judged = expected.by if expected.after > 0 or expected.state or expected.incident else 0.0
     heard = [said.word for said in history if first_judged <= said.at_seconds <= expected.by]
     if contradicts(last, expected.is_so) or any(contradicts(word, expected.is_so) for word in heard):
         return Outcome(scenario, expected, "wrong", last, None)
