@@ -29,7 +29,7 @@ def opened(folder: Path) -> Journal:
 
 
 def fill(journal: Journal) -> None:
-    rows: list[Row] = [(0, time.time_ns() + n, {"sent": n, "lost": 0}) for n in range(130)]
+    rows: list[Row] = [(0, time.time_ns() + n, {"sent": n, "lost": 0}) for n in range(160)]
     body = encode_batch(batch_of("s1", "a1", 0, [Series("ping", {"school": "s1", "agent": "a1"})], rows))
     for first in range(0, BATCHES, AT_ONCE):
         keys = (BatchKey(f"a{n % AGENTS}", "spool", n // AGENTS) for n in range(first, first + AT_ONCE))
