@@ -9,7 +9,7 @@ from typing import Literal
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from collector.access import audit as log
 from collector.access.exporting import csv_of
@@ -45,7 +45,8 @@ def _day(text: str) -> datetime:
 
 
 def _table(entries: list[log.Entry]) -> Table:
-    table = Table("at (UTC)", "who", "from", "what", "to whom", "details")
+    headings = ("at (UTC)", "who", "from", "what", "to whom", "details")
+    table = Table(*(Column(heading, overflow="fold") for heading in headings))
     for each in entries:
         detail = msgspec.json.encode(each.detail).decode("utf-8") if each.detail else ""
         moment = f"{each.at:%Y-%m-%d %H:%M:%S}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from collector.access import Permission, Who, permitted
 from collector.store.interface import Latest, StoreUnavailable
 from collector.web import readiness
 from collector.web.api import ApiRooms
+from collector.web.problems import Problem, answer_of
 from collector.web.rendering import SecurityHeaders, language_wished, page
 from config.readiness import MEASUREMENT, Finding
 
@@ -34,7 +36,7 @@ def readiness_routes(rooms: ApiRooms, notice: str = "") -> list[BaseRoute]:
         try:
             return JSONResponse(await run_in_threadpool(_json, rooms, request.state.who))
         except StoreUnavailable as error:
-            return JSONResponse({"reason": str(error)}, 503)
+            return answer_of(Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)))
 
     return [
         permitted(

@@ -252,3 +252,15 @@ def test_a_child_that_does_not_end_is_killed_and_logs_are_bounded(tmp_path: Path
         wait_until(lambda: (tmp_path / "s.log").exists() and (tmp_path / "s.log").stat().st_size > 65536)
     assert child.exit_status() == -signal.SIGKILL
     assert max(map(len, child.last_lines())) <= 65536
+
+
+def test_settings_of_an_earlier_version_let_this_host_in(tmp_path: Path) -> None:
+    prepare(tmp_path, 18399)
+    file = tmp_path / "collector.yaml"
+    text = file.read_text()
+    file.write_text(re.sub(r"^access:.*\n", "", text, flags=re.MULTILINE))
+    prepare(tmp_path, 18399)
+    assert load_settings(file).access.anonymous == "county_admin"
+    file.write_text(text.replace("anonymous: county_admin", "anonymous: none"))
+    prepare(tmp_path, 18399)
+    assert load_settings(file).access.anonymous == "none"
