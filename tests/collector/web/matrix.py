@@ -125,7 +125,7 @@ def faults(port: int, views: Iterable[View]) -> list[str]:
 
 def main() -> int:
     """The whole matrix; status 1 when anything is wrong."""
-    with tempfile.TemporaryDirectory() as folder, hostile_county(Path(folder), 40) as (_, client):
+    with tempfile.TemporaryDirectory() as folder, hostile_county(Path(folder), 20) as (_, client):
         found = faults(client.port, whole())
     print("\n".join(found) or f"{len(whole())} views, nothing wrong; pictures in {ARTEFACTS}")
     return 1 if found else 0
