@@ -8,15 +8,21 @@ import signal
 import socket
 import ssl
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.lifespan.on import LifespanOn
 
 from collector.connections import Connections, bounded_protocol
 from collector.enrolment.settings import TlsSettings
+from collector.registry.database import RegistryError
+from collector.responder.ticket import TicketError
 from collector.settings import Listen
+from collector.store.interface import StoreUnavailable
 from config.settings import SettingsError
 
 GRACE_SECONDS = 2
@@ -44,6 +50,20 @@ def listen(settings: Listen) -> socket.socket:
     return server
 
 
+CANNOT_OPEN = (OSError, RegistryError, SettingsError, StoreUnavailable, TicketError)
+"""What a room says, in one line, that cannot be opened here; anything else is a bug and keeps its trace."""
+
+
+class Lifespan(LifespanOn):
+    """uvicorn's, which tells why a room cannot be opened without a traceback before it."""
+
+    async def send(self, message: Any) -> None:
+        error = sys.exception()
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, CANNOT_OPEN):
+            message = {"type": message["type"], "message": str(error)}
+        await super().send(message)
+
+
 class Server(uvicorn.Server):
     """uvicorn's, which first ends what would never end by itself: streams of events to open pages."""
 
@@ -56,23 +76,24 @@ class Server(uvicorn.Server):
 
 def make_server(app: Starlette, limits: Listen) -> uvicorn.Server:
     """A server for ``app``; run it with the socket from ``listen``."""
-    return Server(
-        uvicorn.Config(
-            app,
-            http=bounded_protocol(Connections(limits)),
-            loop="uvloop",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,  # 1.x clients put the token into the query
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            timeout_keep_alive=75,
-            backlog=BACKLOG,
-            ssl_certfile=limits.tls.certificate if limits.tls else None,
-            ssl_keyfile=limits.tls.key if limits.tls else None,
-        )
+    config = uvicorn.Config(
+        app,
+        http=bounded_protocol(Connections(limits)),
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # 1.x clients put the token into the query
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=75,
+        backlog=BACKLOG,
+        ssl_certfile=limits.tls.certificate if limits.tls else None,
+        ssl_keyfile=limits.tls.key if limits.tls else None,
     )
+    config.load()
+    config.lifespan_class = Lifespan
+    return Server(config)
 
 
 def check_tls(tls: TlsSettings | None) -> None:

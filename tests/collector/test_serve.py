@@ -106,3 +106,18 @@ def test_config_check(settings_file: Path) -> None:
     )
     assert wrong.returncode == 2
     assert "key prt: is unknown" in wrong.stderr
+
+
+def test_a_responder_that_cannot_listen_is_told_without_a_traceback(settings_file: Path) -> None:
+    settings_file.write_text(settings_file.read_text() + "responder: {listen: ['192.0.2.77'], port: 0}\n")
+    ended = subprocess.run(
+        command("serve", "--config", str(settings_file)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert "cannot listen on 192.0.2.77 port 0" in ended.stderr
+    assert "key responder.port" in ended.stderr
+    assert "Traceback" not in ended.stderr
