@@ -8,7 +8,7 @@ from reportlab.graphics.shapes import Drawing, Line, Rect, String
 from reportlab.lib import colors
 from reportlab.pdfbase.pdfmetrics import stringWidth
 
-from collector.reports.content import Total
+from collector.verdicts.totals import Total
 from config.verdict import Answer
 
 FILLS = {

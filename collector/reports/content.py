@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -17,6 +16,7 @@ from collector.uptime.report import SchoolUptime
 from collector.uptime.settings import UptimeSettings
 from collector.verdicts.records import Place
 from collector.verdicts.room import Judged, VerdictRoom
+from collector.verdicts.totals import Total, totals_of
 from config.plan import Plan, Target
 from config.school import School
 from config.verdict import Answer
@@ -41,21 +41,6 @@ class Stand(msgspec.Struct, frozen=True):
         return self.judged.verdict.answer if self.judged else Answer.UNKNOWN
 
 
-class Total(msgspec.Struct, frozen=True):
-    """How many schools stand how on one target. ``counts`` is False for targets that are only reported."""
-
-    target: Target
-    met: int
-    not_met: int
-    unknown: int
-    counts: bool
-
-    @property
-    def schools(self) -> int:
-        """All that are asked."""
-        return self.met + self.not_met + self.unknown
-
-
 class Content(msgspec.Struct, frozen=True):
     """A report's content. ``school`` is None for the county; times are aware, ``until`` is the data's end."""
 
@@ -77,26 +62,11 @@ class Content(msgspec.Struct, frozen=True):
     @property
     def totals(self) -> list[Total]:
         """By target, in the plan's order."""
-        return totals_of(self.plan, self.stands)
+        return totals_of(self.plan, ((each.target.id, each.answer) for each in self.stands))
 
     def of(self, target: Target) -> list[Stand]:
         """The schools that a target asks."""
         return [each for each in self.stands if each.target.id == target.id]
-
-
-def totals_of(plan: Plan, stands: Iterable[Stand]) -> list[Total]:
-    """Every target of a plan with how its schools stand; what the API's shares count as well."""
-    counts = Counter((each.target.id, each.answer) for each in stands)
-    return [
-        Total(
-            target,
-            counts[target.id, Answer.MET],
-            counts[target.id, Answer.NOT_MET],
-            counts[target.id, Answer.UNKNOWN],
-            not target.reported_only,
-        )
-        for target in plan.targets
-    ]
 
 
 class Gatherer:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Literal, NamedTuple, TypeAlias
 
-from collector.reports.content import Content, Stand, Total
+from collector.reports.content import Content, Stand
 from collector.uptime.causes import CAUSE_WORDS, Cause
+from collector.verdicts.totals import Total
 from config.evidence import Evidence
 from config.plan import Target
 from config.present import DIRECTIONS, DUE, EVIDENCE_KINDS, LOOKS, TITLES, reason_text

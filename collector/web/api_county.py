@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Protocol
@@ -16,14 +15,15 @@ from collector.access.room import AccessRoom
 from collector.access.who import Via
 from collector.registry import RegistryError
 from collector.verdicts.room import VerdictRoom
+from collector.verdicts.totals import Total, answers_of, totals_of
 from collector.web import api_types as given
 from collector.web.api import PAGE
 from collector.web.api_declaring import After, Limit, api_route
 from collector.web.board import Board
 from collector.web.problems import Problem, bad_request, not_found
 from config.judge import judge_share
-from config.plan import Plan, Target
-from config.verdict import Answer, Verdict
+from config.plan import Plan
+from config.verdict import Verdict
 
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 UserName = Annotated[str, Path(max_length=64)]
@@ -85,21 +85,19 @@ class CountyApi:
         return given.Plans(plans, len(county.schools), county.at)
 
     def _plan(self, plan: Plan, verdicts: Sequence[Verdict], at: datetime) -> given.PlanReport:
-        shares = [self._share(plan, target, verdicts, at) for target in plan.targets]
+        totals = totals_of(plan, answers_of(plan, verdicts))
+        shares = [self._share(plan, total, verdicts, at) for total in totals]
         return given.PlanReport(plan.id, plan.title, plan.county, plan.issuer, shares)
 
     def _share(
-        self, plan: Plan, target: Target, verdicts: Iterable[Verdict], at: datetime
+        self, plan: Plan, total: Total, verdicts: Sequence[Verdict], at: datetime
     ) -> given.TargetShare:
-        own = [each for each in verdicts if each.target == target.id and each.kind == target.kind.value]
-        counts = Counter(each.answer for each in own)
-        county = None
+        target, county = total.target, None
         if target.share_percent is not None:
-            county = judge_share(plan, target, own, at, self._rooms.verdicts.calendar).answer.value
+            county = judge_share(plan, target, verdicts, at, self._rooms.verdicts.calendar).answer.value
         return given.TargetShare(
-            target.id, target.kind.value, target.quotes[0], target.deadline, len(own),
-            counts[Answer.MET], counts[Answer.NOT_MET], counts[Answer.UNKNOWN],
-            target.share_percent, county,
+            target.id, target.kind.value, target.quotes[0], target.deadline, total.schools,
+            total.met, total.not_met, total.unknown, target.share_percent, county,
         )  # fmt: skip
 
     def tokens(self, request: Request, after: After = "", limit: Limit = PAGE) -> given.Tokens:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from collector.verdicts.room import Judged
+from collector.verdicts.totals import answers_of, totals_of
 from collector.web.board import County, SchoolState
 from collector.web.interval import Bar, Interval, bar_of, interval_of
 from config.plan import RATE_KINDS, Plan, Target
@@ -143,24 +144,20 @@ def target_title(target: Target, language: Language) -> str:
 
 def shares(plan: Plan, county: County, language: Language) -> list[Share]:
     """Every target of a plan that counts, in the plan's order, with how its schools stand."""
-    counts: Counter[tuple[str, Answer]] = Counter(
-        (each.verdict.target, each.verdict.answer)
-        for state in county.schools.values()
-        for each in state.judged
-        if each.verdict.plan == plan.id and each.verdict.counts
-    )
+    verdicts = (each.verdict for state in county.schools.values() for each in state.judged)
     return [
         Share(
-            target=target.id,
-            title=target_title(target, language),
-            who=target.who,
-            deadline=target.deadline,
-            quote=target.quote,
-            met=counts[target.id, Answer.MET],
-            not_met=counts[target.id, Answer.NOT_MET],
-            unknown=counts[target.id, Answer.UNKNOWN],
+            target=each.target.id,
+            title=target_title(each.target, language),
+            who=each.target.who,
+            deadline=each.target.deadline,
+            quote=each.target.quote,
+            met=each.met,
+            not_met=each.not_met,
+            unknown=each.unknown,
         )
-        for target in counted_targets(plan)
+        for each in totals_of(plan, answers_of(plan, verdicts))
+        if each.counts
     ]
 
 
