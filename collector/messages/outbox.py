@@ -60,7 +60,8 @@ def insert(connection: Connection, entries: Sequence[Entry], now: datetime) -> i
     ]  # fmt: skip
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     put = dialect.insert(MessageRow).on_conflict_do_nothing(index_elements=["key"])
-    return sum(connection.execute(put.values(row)).rowcount for row in rows)
+    # PostgreSQL's driver gives no count of rows for an INSERT
+    return sum(len(connection.scalars(put.values(row).returning(MessageRow.key)).all()) for row in rows)
 
 
 class Outbox:

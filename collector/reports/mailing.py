@@ -6,16 +6,15 @@ import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, time, timedelta
-from email.message import EmailMessage
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from collector.messages.channels import Letter, NotDelivered
+from collector.messages.channels import Attachment, Letter, NotDelivered
 from collector.messages.channels.email import Email, PartlyDelivered
-from collector.messages.settings import ChannelSettings, EmailSettings
+from collector.messages.settings import ChannelSettings
 from collector.pdf_fonts import NoChineseFont
 from collector.registry import Registry
 from collector.reports.content import CannotReport, Content, Gatherer
@@ -32,29 +31,6 @@ TICK_SECONDS = 60.0
 RETRY_AFTER = timedelta(hours=1)
 """A claim so old that was not sent is anybody's: its collector failed, or died."""
 ERROR_CHARACTERS = 500
-
-
-class File(NamedTuple):
-    """An attachment."""
-
-    name: str
-    media_type: str
-    data: bytes
-
-
-class ReportMail(Email):
-    """The county's e-mail channel with files attached."""
-
-    def __init__(self, settings: EmailSettings, timeout_seconds: float, key: str, files: list[File]) -> None:
-        super().__init__(settings, timeout_seconds, key)
-        self._files = files
-
-    def _message(self, letter: Letter) -> EmailMessage:
-        made = super()._message(letter)
-        for file in self._files:
-            main, _, sub = file.media_type.partition(";")[0].partition("/")
-            made.add_attachment(file.data, maintype=main, subtype=sub, filename=file.name)
-        return made
 
 
 class Mailer:
@@ -102,14 +78,14 @@ class Mailer:
         channel = self._channels.email[schedule.channel]
         settings = msgspec.structs.replace(channel, to=schedule.to or channel.to)
         key = f"messages.channels.email.{schedule.channel}"
-        files = [self._file(content, schedule, each) for each in schedule.formats]
-        mail = ReportMail(settings, float(self._channels.timeout), key, files)
-        mail.send(_letter(name, schedule, content))
+        files = tuple(self._file(content, schedule, each) for each in schedule.formats)
+        mail = Email(settings, float(self._channels.timeout), key)
+        mail.send(msgspec.structs.replace(_letter(name, schedule, content), attachments=files))
 
-    def _file(self, content: Content, schedule: Schedule, format_: str) -> File:
+    def _file(self, content: Content, schedule: Schedule, format_: str) -> Attachment:
         font = self._settings.font_file
         data = make(content, format_, schedule.language, bom=True, font_file=font)
-        return File(name_of(content, format_, "verdicts"), MEDIA_TYPES[format_], data)
+        return Attachment(name_of(content, format_, "verdicts"), MEDIA_TYPES[format_], data)
 
     def _claim(self, name: str, month: str) -> bool:
         """True when this collector is the one to send it now."""
@@ -120,7 +96,8 @@ class Mailer:
             first = dialect.insert(table).values(
                 schedule=name, month=month, claimed_at=now, attempts=1, sent_at=None, error=""
             )
-            if connection.execute(first.on_conflict_do_nothing()).rowcount == 1:
+            # PostgreSQL's driver gives no count of rows for an INSERT
+            if connection.scalar(first.on_conflict_do_nothing().returning(table.attempts)) is not None:
                 return True
             again = sa.update(table).where(
                 *same, table.sent_at.is_(None), table.claimed_at <= now - RETRY_AFTER,

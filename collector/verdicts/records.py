@@ -221,11 +221,11 @@ def _compare_and_set(connection: Connection, place: Place, stood: Standing | Non
     values = {"answer": wanted.answer.value, "since": wanted.since, "number": wanted.number}
     if stood is None:
         insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(StandingRow)
-        done = connection.execute(insert.values({**place._asdict(), **values}).on_conflict_do_nothing())
-    else:
-        as_it_stood = (*_of_place(place), StandingRow.number == stood.number)
-        done = connection.execute(sa.update(StandingRow).where(*as_it_stood).values(values))
-    return done.rowcount == 1
+        first = insert.values({**place._asdict(), **values}).on_conflict_do_nothing()
+        # PostgreSQL's driver gives no count of rows for an INSERT
+        return connection.scalar(first.returning(StandingRow.number)) is not None
+    as_it_stood = (*_of_place(place), StandingRow.number == stood.number)
+    return connection.execute(sa.update(StandingRow).where(*as_it_stood).values(values)).rowcount == 1
 
 
 def _standing(connection: Connection, place: Place) -> Standing:

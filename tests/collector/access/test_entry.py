@@ -21,7 +21,7 @@ from tests.collector.running import Running, running, settings_in
 
 
 @pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def collector(database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("access")
     access = {"anonymous": "none", "passwords": {"memory_mebibytes": 8, "rounds": 1, "first_wait": 60.0}}
     with running(settings_in(folder, access=access)) as started:
