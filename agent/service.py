@@ -98,6 +98,7 @@ class Service:
         farewell = threading.Thread(target=last.last, args=(state,), daemon=True)
         farewell.start()
         self._measuring.wait(LAST_WINDOW_SECONDS)
+        self._spool.add([encode(self._vitals.point(ending=state))])
         self._spool.close()
         farewell.join(LAST_BEAT_SECONDS)
         log.info("agent stopped state=%s", state)

@@ -30,8 +30,8 @@ class Vitals:
         self._process = psutil.Process()
         self._started_ns = clock.monotonic_ns()
 
-    def point(self) -> Point:
-        """The state now."""
+    def point(self, ending: str = "") -> Point:
+        """The state now; ``ending`` in the last one of an agent that was told to end («restarting»)."""
         spool = self._spool.state()
         cpu = self._process.cpu_times()
         fields: dict[str, FieldValue] = {
@@ -46,6 +46,8 @@ class Vitals:
             "host_uptime_seconds": host_uptime_seconds(self._proc),
         }
         fields |= self._about
+        if ending:
+            fields["ending"] = ending
         written = bytes_written()
         if written is not None:
             fields["bytes_written"] = written

@@ -159,28 +159,30 @@ def _show(found: Found, language: Language) -> None:
     from config.present import folding  # noqa: PLC0415
     from config.snmp_profiles import profile_of, profiles, shipped  # noqa: PLC0415
     from config.units import format_rate  # noqa: PLC0415
+    from config.words import translate  # noqa: PLC0415
 
     console = Console()
     vendor = shipped()[profile_of(found.system, profiles())].title
     console.print(escape(f"{found.name}: {found.description} ({vendor})"), highlight=False)
-    table = Table(*WORDS[language]["columns"])
+    headings, roles = words()
+    table = Table(*(translate(heading, language) for heading in headings))
     for port in found.ports:
         reading = port.reading
         state = {True: "up", False: "down", None: "?"}[reading.operational]
         speed = format_rate(reading.speed_bits_per_second) if reading.speed_bits_per_second else "?"
-        suggested = WORDS[language]["roles"][port.suggested]
+        suggested = translate(roles[port.suggested], language)
         cells = (reading.name, state, speed, reading.duplex or "?", reading.alias, port.neighbour, suggested)
         table.add_row(*(escape(cell) for cell in cells))
     console.print(folding(table))
 
 
-WORDS: dict[Language, Any] = {
-    "en": {
-        "columns": ("port", "state", "speed", "duplex", "description", "neighbour", "suggested"),
-        "roles": {"line": "line", "trunk": "trunk", "access": "access", "other": ""},
-    },
-    "zh_CN": {
-        "columns": ("端口", "状态", "速率", "双工", "描述", "邻居", "建议用途"),
-        "roles": {"line": "线路", "trunk": "主干", "access": "接入", "other": ""},
-    },
-}
+def words() -> tuple[tuple[str, ...], dict[str, str]]:
+    """The headings of the table, and the word of each role that is suggested."""
+    from config.words import message  # noqa: PLC0415
+
+    headings = (
+        message("Port"), message("State"), message("Speed"), message("Duplex"), message("Description"),
+        message("Neighbour"), message("Suggested use"),
+    )  # fmt: skip
+    roles = {"line": message("line"), "trunk": message("trunk"), "access": message("access"), "other": ""}
+    return headings, roles

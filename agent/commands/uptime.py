@@ -104,6 +104,7 @@ def show(
     from rich.console import Console  # noqa: PLC0415
 
     from agent.commands.check import language_of_option  # noqa: PLC0415
+    from config.present import folding  # noqa: PLC0415
     from config.words import message, translate  # noqa: PLC0415
 
     language, console = language_of_option(lang), Console()
@@ -112,7 +113,7 @@ def show(
     )
     for name, state in [*minute.lines.items(), *minute.families.items()]:
         console.print(f"  {name}: {_word(state.value, language)}", markup=False)
-    console.print(_table(points, language))
+    console.print(folding(_table(points, language)))
     console.print(f"{translate(message('Host up for'), language)} {host_seconds / 3600:.1f} h")
     if reason:
         console.print(f"? {reason}", markup=False, highlight=False)

@@ -20,6 +20,7 @@ from collector.responder.ticket import TicketError
 from collector.settings import CollectorSettings
 from config.calendar import SchoolCalendar, default_calendar, load_calendar
 from config.cli import fail
+from config.present import folding
 from config.school import School, lines_on
 
 TESTS_OF_A_LINE = 2
@@ -131,7 +132,7 @@ def _month_start(calendar: SchoolCalendar) -> datetime:
 
 
 def _table(tests: list[GrantedTest]) -> Table:
-    table = Table("granted", "line", "direction", "family", "mode", "bit/s", "bytes")
+    table = folding(Table("granted", "line", "direction", "family", "mode", "bit/s", "bytes"))
     for test in tests:
         row = (test.line, test.direction, test.family, test.mode)
         at = test.granted_at.isoformat(timespec="seconds")

@@ -321,6 +321,7 @@ def _carriers(lines: Iterable[Line], line: str = "") -> tuple[str, ...]:
 _CAUSES: Mapping[Cause, tuple[LikelyCause, LookAt]] = {
     Cause.POWER: ("power", "power_and_gateway"),
     Cause.AGENT: ("agent", "agent_spool"),
+    Cause.RESTART: ("agent", "agent_spool"),
     Cause.LAN: ("lan", "power_and_gateway"),
     Cause.LINE: ("line", "line_and_modem"),
     Cause.CARRIER: ("carrier", "carrier_hotline"),

@@ -91,8 +91,8 @@ def count(codes: bytes) -> Tally:
     # what is rare is counted, what is common is the rest: bytes.count takes longer for each hit
     number = codes.count
     centre, degraded_alone = number(code.CENTRE), number(code.DEGRADED_ON_ONE_LINE)
-    unknown = number(code.UNKNOWN) + centre + number(code.AGENT)
-    down = number(code.DOWN) + number(code.POWER)
+    unknown = number(code.UNKNOWN) + centre + number(code.AGENT) + number(code.RESTART)
+    down = number(code.DOWN) + number(code.POWER) + number(code.REBOOT)
     degraded = number(code.DEGRADED) + degraded_alone
     scheduled = len(codes) - number(code.OFF)
     one_line = number(code.UP_ON_ONE_LINE) + degraded_alone

@@ -15,6 +15,7 @@ class Cause(enum.Enum):
 
     POWER = "power"
     AGENT = "agent"
+    RESTART = "restart"
     LAN = "lan"
     LINE = "line"
     CARRIER = "carrier"
@@ -25,6 +26,7 @@ class Cause(enum.Enum):
 CAUSE_WORDS = {
     Cause.POWER: message("power cut"),
     Cause.AGENT: message("the agent was stopped"),
+    Cause.RESTART: message("announced restart"),
     Cause.LAN: message("campus network"),
     Cause.LINE: message("access line"),
     Cause.CARRIER: message("carrier"),
@@ -43,6 +45,7 @@ class Facts(msgspec.Struct, frozen=True):
     """
 
     power_cut: bool = False
+    rebooted: bool = False
     agent_stopped: bool = False
     in_lan: bool = False
     next_hop: bool | None = None
@@ -67,6 +70,7 @@ Rule = tuple[Cause, str, Callable[[Facts, Rules], bool]]
 
 _TABLE: Sequence[Rule] = (
     (Cause.POWER, "the host booted anew after it", lambda f, _: f.power_cut),
+    (Cause.RESTART, "the host was shut down as announced, and booted anew", lambda f, _: f.rebooted),
     (Cause.AGENT, "the host ran on, the agent was started anew", lambda f, _: f.agent_stopped),
     (Cause.LAN, "the agent in the LAN could not reach the school's gateway",
      lambda f, _: f.in_lan and (f.next_hop is False or f.port_down)),

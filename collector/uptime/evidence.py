@@ -16,22 +16,27 @@ from collector.uptime.minutes import SCHOOL, Strip, codes_of
 from config.uptime import Heard, judge_minute
 
 DEFAULT_WINDOW_SECONDS = 60.0
+RESTARTING = "restarting"
+_HOST_OFF = (code.POWER, code.REBOOT)
 _PLACES = {"gateway": "next_hop", "collector": "centre"}
 
 Key = tuple[str, str, str, str | None, str]
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A sign of life that an agent wrote about itself, in nanoseconds since 1970."""
+    """A sign of life that an agent wrote about itself, in nanoseconds since 1970. ``ending`` stands in the
+    last one before it was to end.
+    """
 
     at_ns: int
     boot_id: str
     started_ns: int
     lan: bool = False
+    ending: str = ""
 
 
 class Absence(msgspec.Struct, frozen=True):
-    """An agent was away between two marks: ``code`` is POWER or AGENT. ``end_ns`` is when it began again."""
+    """An agent was away between two marks, and why, as a minute's code. ``end_ns`` is when it began again."""
 
     start_ns: int
     end_ns: int
@@ -89,20 +94,23 @@ def marks_of(series: Sequence[SeriesPoints]) -> dict[str, list[Mark]]:
             uptime = point.fields.get("uptime_seconds")
             if isinstance(boot, str) and isinstance(uptime, int | float):
                 started_ns = point.time_ns - round(uptime * NS)
-                lan = point.fields.get("stands_on") == "lan"
-                found[one.tags.get("agent", "")].append(Mark(point.time_ns, boot, started_ns, lan))
+                lan, ending = point.fields.get("stands_on") == "lan", point.fields.get("ending")
+                mark = Mark(point.time_ns, boot, started_ns, lan, ending if isinstance(ending, str) else "")
+                found[one.tags.get("agent", "")].append(mark)
     return {agent: sorted(marks, key=lambda mark: mark.at_ns) for agent, marks in found.items()}
 
 
 def absences(marks: Iterable[Mark], slack_seconds: float = 2.0) -> Iterator[Absence]:
     """Where an agent was away: another boot means that the host lost its power, a later start alone that
-    the agent was stopped. ``slack_seconds`` is what two readings of one start may differ by.
+    the agent was stopped, unless the agent had announced it. ``slack_seconds`` is what two readings of one
+    start may differ by.
     """
     for before, after in itertools.pairwise(marks):
         if after.boot_id != before.boot_id:
-            yield Absence(before.at_ns, after.started_ns, code.POWER)
+            yield Absence(before.at_ns, after.started_ns, _why_booted(before))
         elif after.started_ns > max(before.at_ns, before.started_ns + round(slack_seconds * NS)):
-            yield Absence(before.at_ns, after.started_ns, code.AGENT)
+            announced = before.ending == RESTARTING
+            yield Absence(before.at_ns, after.started_ns, code.RESTART if announced else code.AGENT)
 
 
 def overlaid(strip: Strip, absence: Absence, off: Spans, minute_seconds: float) -> Strip:
@@ -117,7 +125,7 @@ def overlaid(strip: Strip, absence: Absence, off: Spans, minute_seconds: float) 
     codes = bytearray(strip.codes)
     for minute in range(first, end):
         if codes[minute - strip.first : minute - strip.first + 1] == code.UNKNOWN:
-            expected = absence.code == code.POWER and any(a <= minute < b for a, b in off)
+            expected = absence.code in _HOST_OFF and any(a <= minute < b for a, b in off)
             codes[minute - strip.first] = (code.OFF if expected else absence.code)[0]
     return Strip(strip.first, bytes(codes))
 
@@ -125,6 +133,13 @@ def overlaid(strip: Strip, absence: Absence, off: Spans, minute_seconds: float) 
 def widened(spans: Spans, minutes: int) -> list[tuple[int, int]]:
     """Spans with so many minutes more on each side."""
     return merged((first - minutes, end + minutes) for first, end in spans)
+
+
+def _why_booted(before: Mark) -> bytes:
+    """A host that was shut down in order took its school's gateway down only if it is the gateway."""
+    if not before.ending:
+        return code.POWER
+    return code.RESTART if before.lan else code.REBOOT
 
 
 def _key(tags: Mapping[str, str], fields: Mapping[str, object]) -> Key:

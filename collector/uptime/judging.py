@@ -26,7 +26,7 @@ from config.school import School
 from config.uptime import Heard
 
 PING_FIELDS = ("sent", "lost", "place", "window_seconds")
-MARK_FIELDS = ("boot_id", "uptime_seconds", "stands_on")
+MARK_FIELDS = ("boot_id", "uptime_seconds", "stands_on", "ending")
 LONGEST_WINDOW_SECONDS = 300.0
 LOOK_MINUTES = (10, 120, 1440, 6000)
 """How far back and ahead the next mark of an agent is looked for, in steps."""
@@ -123,7 +123,7 @@ class MinuteJudge:
 def _kept(before: Strip, strip: Strip, reached: Spans) -> Strip:
     """What is unknown now and was known stays, but the reasons of absences that were judged anew."""
     codes = bytearray(strip.codes)
-    reasons = code.POWER + code.AGENT + code.OFF
+    reasons = code.POWER + code.AGENT + code.OFF + code.RESTART + code.REBOOT
     for place, (old, new) in enumerate(zip(before.codes, strip.codes, strict=True)):
         anew = old in reasons and bool(clipped(reached, strip.first + place, strip.first + place + 1))
         if new == code.UNKNOWN[0] and old != new and not anew:

@@ -23,7 +23,10 @@ from config.uptime import CENTRE, LOSS_LIMIT, NEXT_HOP, Heard
 
 MINUTES_BEFORE, MINUTES_DURING = 10, 30
 """How much before and in an outage is looked at for its cause."""
-AGENT_STOPPED = "the host ran on, the agent was started anew"
+ABSENCES = (
+    (code.AGENT, Cause.AGENT, "the host ran on, the agent was started anew"),
+    (code.RESTART, Cause.RESTART, "the agent had announced that it restarts"),
+)
 ARRIVAL_MINUTES = 3
 """What a minute takes at most until it is judged: its window, the wait for answers, the push."""
 _WORKS = b"udUD"
@@ -117,10 +120,10 @@ class OutageBook:
     def _found(self, school_id: str, subject: str, strip: Strip) -> list[Outage]:
         """The outages of a subject, and when its agent alone had stopped."""
         found = [self._outage(school_id, subject, each, "down") for each in self._spells(strip)]
-        stops = spells.agent_stops(strip, self._settings.down_minutes) if subject == SCHOOL else []
-        for each in stops:
-            absence = self._outage(school_id, subject, each, "unknown")
-            found.append(msgspec.structs.replace(absence, cause=Cause.AGENT, why=AGENT_STOPPED))
+        for letter, cause, why in ABSENCES if subject == SCHOOL else ():
+            for each in spells.absences(strip, letter, self._settings.down_minutes):
+                absence = self._outage(school_id, subject, each, "unknown")
+                found.append(msgspec.structs.replace(absence, cause=cause, why=why))
         return found
 
     def _spells(self, strip: Strip) -> list[spells.Spell]:
@@ -153,6 +156,7 @@ class OutageBook:
         places = {each.place for each in during if each.place != NEXT_HOP and each.sent}
         facts = Facts(
             power_cut=2 * strip.codes.count(code.POWER) > len(strip.codes),
+            rebooted=2 * strip.codes.count(code.REBOOT) > len(strip.codes),
             in_lan=self._in_lan(school.id),
             next_hop=_next_hop(_of_lines(before, lines), during),
             port_down=self._port_down(outage, school, first, end),
@@ -169,7 +173,7 @@ class OutageBook:
             each
             for each in near
             if each.state == "down"
-            and each.cause not in (Cause.POWER, Cause.LAN)
+            and each.cause not in (Cause.POWER, Cause.RESTART, Cause.LAN)
             and abs(each.started_at - outage.started_at) <= together
         ]
         down = {each.school_id: self._carriers(each) for each in others} | {

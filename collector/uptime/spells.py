@@ -18,7 +18,7 @@ FLAPPING_BELOW_PERCENT = 20.0
 OLDEST_WEIGHT, NEWEST_WEIGHT = 0.75, 1.25
 
 _WORKS = b"udUD"
-_DEAD = b"xpc"
+_DEAD = b"xpbc"
 _WEIGHTS = tuple(
     OLDEST_WEIGHT + (NEWEST_WEIGHT - OLDEST_WEIGHT) * number / (STATES - 2) for number in range(STATES - 1)
 )
@@ -57,9 +57,9 @@ def outages(strip: Strip, down_minutes: int = DOWN_MINUTES, up_minutes: int = UP
     return found
 
 
-def agent_stops(strip: Strip, least_minutes: int = DOWN_MINUTES) -> list[Spell]:
-    """When the agent alone had stopped: at least so many such minutes in a row."""
-    found = re.finditer(b"a{%d,}" % least_minutes, strip.codes)
+def absences(strip: Strip, code: bytes, least_minutes: int = DOWN_MINUTES) -> list[Spell]:
+    """When the agent alone was away, by the minutes' code: at least so many such minutes in a row."""
+    found = re.finditer(b"%b{%d,}" % (code, least_minutes), strip.codes)
     return [Spell(strip.first + m.start(), strip.first + m.end(), strip.first + m.end()) for m in found]
 
 

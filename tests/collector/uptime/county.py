@@ -84,6 +84,11 @@ class Host:
         self.boot, self.started = boot or self.boot, at
         self.spool.append(self._mark(round(at.timestamp()) * NS))
 
+    def end(self, at: datetime, said: str) -> None:
+        """The agent ends as it was told to at ``at``, and writes so; it is pushed later."""
+        mark = self._mark(round(at.timestamp()) * NS)
+        self.spool.append(Point("agent", {}, {**mark.fields, "ending": said}, mark.time_ns))
+
     def deliver(self) -> None:
         """Push all that was kept."""
         points, self.spool = self.spool, []

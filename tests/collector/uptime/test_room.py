@@ -140,12 +140,25 @@ def test_three_schools_of_one_carrier(made: Made) -> None:
 
 
 @pytest.mark.parametrize(
-    ("boot", "cause", "state"), [("boot-2", "power", "down"), (None, "agent", "unknown")]
+    ("said", "boot", "lan", "cause", "state"),
+    [
+        ("", "boot-2", False, "power", "down"),
+        ("", None, False, "agent", "unknown"),
+        ("restarting", None, False, "restart", "unknown"),
+        ("stopping", None, False, "agent", "unknown"),
+        # the gateway itself was shut down in order; a box in the LAN says nothing of its school's lines
+        ("stopping", "boot-2", False, "restart", "down"),
+        ("stopping", "boot-2", True, "restart", "unknown"),
+    ],
 )
-def test_power_and_a_stopped_agent(made: Made, boot: str | None, cause: str, state: str) -> None:
+def test_why_an_agent_was_away(  # noqa: PLR0917 a row of the table
+    made: Made, said: str, boot: str | None, lan: bool, cause: str, state: str
+) -> None:
     county = made()
-    host = county.host("s1")
+    host = county.host("s1", lan=lan)
     pass_minutes(county, [host], 10)
+    if said:
+        host.end(county.clock.now, said)
     county.clock.move(minutes=40)
     county.room.tick()
     host.restart(county.clock.now, boot)

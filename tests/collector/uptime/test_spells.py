@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from collector.uptime.causes import Cause, Facts, cause_of
 from collector.uptime.minutes import Strip, joined, pack, unpack, written
-from collector.uptime.spells import agent_stops, changed_percent, flapping, outages
+from collector.uptime.spells import absences, changed_percent, flapping, outages
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,11 @@ def test_outages_are_those_of_a_plain_machine(letters: list[int], down: int, up:
         assert spell.first < spell.last_known <= (spell.end or 7 + len(letters))
 
 
-def test_an_agent_that_stopped_is_no_outage() -> None:
-    assert [tuple(each) for each in agent_stops(Strip(0, b"uaauaaau"))] == [(4, 7, 7)]
+def test_an_agent_that_was_away_is_no_outage() -> None:
+    strip = Strip(0, b"uaauaaaurrrru")
+    assert [tuple(each) for each in absences(strip, b"a")] == [(4, 7, 7)]
+    assert [tuple(each) for each in absences(strip, b"r")] == [(8, 12, 12)]
+    assert outages(strip) == []
 
 
 def test_flapping_by_nagios_own_weights() -> None:
@@ -99,6 +102,7 @@ def test_days_are_written_and_read_back(letters: list[int], first: int, per_day:
     ("facts", "cause"),
     [
         (Facts(power_cut=True, in_lan=True, next_hop=False), Cause.POWER),
+        (Facts(rebooted=True, next_hop=False), Cause.RESTART),
         (Facts(agent_stopped=True), Cause.AGENT),
         (Facts(in_lan=True, next_hop=False, carrier_down=9), Cause.LAN),
         (Facts(in_lan=True, port_down=True), Cause.LAN),

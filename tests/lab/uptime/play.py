@@ -12,11 +12,16 @@ import msgspec
 from tests.lab.county import BuiltCounty, BuiltLine
 from tests.lab.description import LineState
 from tests.lab.netns import Lab, LabError
+from tests.lab.uptime.recorded import compared
 from tests.lab.uptime.scenario import Event, Expected, Scenario
 from tests.lab.uptime.stage import UptimeStage
 
 HEARD_SECONDS = 60.0
 TOLERANCE_MINUTES = 1.0
+FLUSH_SECONDS = 3.0
+"""What was measured so shortly before an agent was killed was promised to nobody: the lab's flush is 2 s."""
+LAST_SECONDS = 15.0
+"""What is measured at the end may still be on its way."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -40,6 +45,7 @@ class UptimePlay:
         self.offsets: dict[str, float] = {}
         self.began_wall = 0.0
         self._dead: set[str] = set()
+        self._excused: dict[str, list[tuple[float, float]]] = {}
 
     def run(self) -> list[Row]:
         """Play to the end. Raises LabError when the network or the programs do not stand."""
@@ -53,7 +59,7 @@ class UptimePlay:
                 self._do(waiting.pop(0))
             self._listen(at)
             time.sleep(0.5)
-        return list(self._rows())
+        return [*self._rows(), *self._kept()]
 
     def _wait_until_heard(self) -> None:
         deadline = time.monotonic() + HEARD_SECONDS
@@ -93,7 +99,7 @@ class UptimePlay:
         if event.power is not None:
             self._power(event.power, off=cut)
         if event.agent is not None:
-            self.stage.end_agent(event.agent, "kill") if cut else self.stage.start_agent(event.agent)
+            self._do_to_agent(event.agent, event.do)
         if event.lan is not None:
             state = "down" if cut else "up"
             self.county.schools[event.lan].gateway.ip([f"link set dev box {state}"])
@@ -101,6 +107,19 @@ class UptimePlay:
             self.stage.step_clock(event.clock, event.step)
         if event.next_hop_silent is not None:
             self._silence(event.next_hop_silent)
+
+    def _do_to_agent(self, school_id: str, do: str) -> None:
+        if do == "mend":
+            self.stage.start_agent(school_id)
+        elif do == "restart":
+            self.stage.announce_restart(school_id)
+        else:
+            self._kill(school_id)
+
+    def _kill(self, school_id: str) -> None:
+        now = time.time()
+        self._excused.setdefault(school_id, []).append((now - FLUSH_SECONDS, now + 1))
+        self.stage.end_agent(school_id, "kill")
 
     def _change_line(self, event: Event) -> None:
         line = self.county.line(event.line or "")
@@ -134,7 +153,7 @@ class UptimePlay:
         """The agent and the gateway lose their power, or boot."""
         school = self.county.schools[school_id]
         if off:
-            self.stage.end_agent(school_id, "kill")
+            self._kill(school_id)
         for line in school.lines:
             line.set_state("link_down" if off else "up")
         if not off:
@@ -176,6 +195,19 @@ class UptimePlay:
             aside = "points aside" in (self.stage.lab.directory / f"agent-{school}.log").read_text()
             yield Row(school, "clock", "nothing set aside", str(aside), not aside)
             yield self._whole(school)
+
+    def _kept(self) -> Iterator[Row]:
+        """Every point that an agent measured is in the store, once."""
+        end = time.time()
+        data = self.stage.end_collector()
+        for school in self.county.schools:
+            excused = [*self._excused.get(school, []), (end - LAST_SECONDS, end + 60)]
+            found = compared(self.stage.recorded(school), data, school, excused)
+            said = f"{len(found.missing)} missing, {len(found.too_many)} too many"
+            wrong = [*found.missing, *found.too_many]
+            if wrong:
+                said += f": {wrong[0]}"
+            yield Row(school, "points", f"{found.recorded} measured, each once", said, not wrong)
 
     def _whole(self, school: str) -> Row:
         """No minute is lost by a step: at most two of the scenario are unknown."""

@@ -13,6 +13,7 @@ from tests.lab.description import County, LineState, Name, Share
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 Action = Literal["cut", "mend"]
+AgentAction = Literal["cut", "mend", "restart"]
 Signed = Annotated[float, msgspec.Meta(ge=-86400, le=86400)]
 
 
@@ -31,7 +32,8 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lan: Name | None = None
     clock: Name | None = None
     step: Signed = 0.0
-    do: Action = "cut"
+    do: AgentAction = "cut"
+    """``restart`` is of agents: ended as an upgrade ends them, announced."""
     next_hop_silent: str | None = None
 
 

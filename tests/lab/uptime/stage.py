@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import uuid
 from datetime import datetime, timedelta
@@ -45,7 +46,7 @@ class UptimeStage(Stage):
     def mend_collector(self) -> None:
         """Start the collector anew on the same data."""
         argv = [str(COMMANDS / "xiaotong-collector"), "serve", "--config", str(self.collector_settings)]
-        self.collector = self.lab.start(
+        self._collector_program = self.lab.start(
             self.county.centre, argv, log="collector", environment={"PORT": str(HTTP_PORT)}
         )
 
@@ -60,11 +61,29 @@ class UptimeStage(Stage):
         clock = self._clock(school_id)
         if not clock.exists():
             clock.write_text("0")
-        argv = [sys.executable, str(STEPPED), str(clock), "run", "--config", str(self._agent_file(school_id))]
+        argv = [
+            sys.executable,
+            str(STEPPED),
+            str(clock),
+            str(self.recorded(school_id)),
+            "run",
+            "--config",
+            str(self._agent_file(school_id)),
+        ]
         self._agents[school_id] = self.lab.start(
             school.agent_stands_in, argv, log=f"agent-{school_id}",
             environment={"PYTHONPATH": str(Path.cwd())},
         )  # fmt: skip
+
+    def announce_restart(self, school_id: str) -> None:
+        """End the agent as its upgrade does: it tells that it will be back."""
+        agent = self._agents[school_id]
+        agent.send_signal(signal.SIGHUP)
+        agent.wait(15)
+
+    def recorded(self, school_id: str) -> Path:
+        """The list of all that the school's agent measured."""
+        return self.lab.directory / f"recorded-{school_id}"
 
     def boot(self, school_id: str) -> None:
         """The host of a school's agent boots: another boot id."""
