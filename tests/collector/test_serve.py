@@ -109,7 +109,8 @@ def test_config_check(settings_file: Path) -> None:
 
 
 def test_a_responder_that_cannot_listen_is_told_without_a_traceback(settings_file: Path) -> None:
-    settings_file.write_text(settings_file.read_text() + "responder: {listen: ['192.0.2.77'], port: 0}\n")
+    lines = [line for line in settings_file.read_text().splitlines() if not line.startswith("responder:")]
+    settings_file.write_text("\n".join([*lines, "responder: {listen: [192.0.2.77], port: 0}", ""]))
     ended = subprocess.run(
         command("serve", "--config", str(settings_file)),
         capture_output=True,
