@@ -9,7 +9,8 @@ import click
 from agent.probe import Site
 from agent.settings import LoadedSettings, load_settings
 
-INSTALLED = Path("/etc/xiaotong/agent.yaml")
+INSTALLED = Path("/etc/xiaotong/agent/agent.yaml")
+"""In a directory of the agent's own user, who replaces the token in it."""
 EXAMPLE = Path(__file__).resolve().parent.parent / "config" / "examples" / "agent.yaml"
 
 

@@ -71,7 +71,9 @@ class Push:
         boot_id: str,
         stop: threading.Event,
         random_between: Callable[[float, float], float] = random.uniform,
+        promise: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
+        """``promise`` hears within how many seconds the thread will be back."""
         self._spool = spool
         self._link = link
         self._settings = settings
@@ -79,6 +81,7 @@ class Push:
         self._boot_id = boot_id
         self._stop = stop
         self._random_between = random_between
+        self._promise = promise
         self._live = ("", 0)
         self._failures = 0
         self._refusals = 0
@@ -86,7 +89,9 @@ class Push:
     def run(self) -> None:
         """Send until the agent stops."""
         while not self._stop.is_set():
+            self._promise(float(self._settings.timeout))
             pause = self.step()
+            self._promise(IDLE_SECONDS if pause is None else pause)
             if pause is None:
                 self._spool.wait_for_news(IDLE_SECONDS)
             elif pause > 0:

@@ -23,6 +23,7 @@ from agent.vitals import Vitals
 from config.clock import SystemClock, boot_id
 from config.points import encode
 from config.settings import SettingsError
+from config.watchdog import Promises
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class Service:
         self._clock = SystemClock()
         self._boot_id = boot_id(self._site_of(loaded).proc)
         self._stop = threading.Event()
+        self.promises = Promises()
+        """When the threads that must not hang will be back."""
         self._spool = opened_spool(loaded, self._clock, self._boot_id)
         self._reporter = Reporter(
             self._spool.add, self._clock, settings.runner.report_every, self._spool.hasten
@@ -74,9 +77,10 @@ class Service:
             clock=self._clock,
             boot_id=self._boot_id,
             stop=self._stop,
+            promise=lambda seconds: self.promises.back_within("push", seconds),
         )
         heartbeat = self._heartbeat(settings.heartbeat.timeout)
-        self._begin("spool", lambda: self._spool.run(self._stop))
+        self._begin("spool", self._write_out)
         self._begin("push", push.run)
         self._begin("heartbeat", heartbeat.run)
         self._begin("county", self._county.run)
@@ -127,6 +131,11 @@ class Service:
         self._spool.add([encode(self._vitals.point())])
         for outcome in self._measuring.overdue():
             self._reporter.report(outcome, continuous=False)
+        settings = self._measuring.loaded.settings
+        self.promises.back_within("schedule", settings.runner.report_every + settings.schedule.jitter)
+
+    def _write_out(self) -> None:
+        self._spool.run(self._stop, lambda seconds: self.promises.back_within("spool", seconds))
 
     def _begin(self, name: str, work: Callable[[], None]) -> None:
         threading.Thread(target=self._kept_up, args=(name, work), name=name, daemon=True).start()
@@ -138,6 +147,7 @@ class Service:
                 work()
             except Exception:
                 log.exception("thread broke name=%s", name)
+                self.promises.put_off(name, PAUSE_AFTER_BUG_SECONDS)
                 self._stop.wait(PAUSE_AFTER_BUG_SECONDS)
 
     def _heartbeat(self, timeout_seconds: float) -> Heartbeat:

@@ -188,10 +188,13 @@ class Spool:
         """End every wait for news."""
         self._news.set()
 
-    def run(self, stop: threading.Event) -> None:
-        """Take turns until ``stop``; the thread of the spool."""
-        while not stop.wait(self.turn()):
-            pass
+    def run(self, stop: threading.Event, promise: Callable[[float], None] = lambda _seconds: None) -> None:
+        """Take turns until ``stop``; the thread of the spool. ``promise`` hears when it will be back."""
+        pause = self.turn()
+        promise(pause)
+        while not stop.wait(pause):
+            pause = self.turn()
+            promise(pause)
 
     def close(self) -> None:
         """Write all that was not acknowledged, and close."""

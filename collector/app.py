@@ -7,6 +7,7 @@ is opened is pushed on the stack at once, so that it is closed in reverse order,
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from http import HTTPStatus
@@ -27,6 +28,8 @@ from collector.enrolment.room import EnrolmentRoom
 from collector.enrolment.routes import enrolment_routes
 from collector.incidents.api import incident_api_routes
 from collector.incidents.pages import incident_page_routes
+from collector.incidents.report_routes import fault_report_routes
+from collector.incidents.silence_pages import silence_page_routes
 from collector.incidents.room import IncidentRoom
 from collector.ingest.answers import Answer, answer_refusal
 from collector.ingest.consumer import Consumer
@@ -61,6 +64,7 @@ from collector.web.readiness_routes import readiness_routes
 from collector.web.routes import page_routes
 from config.clock import Clock, SystemClock
 from config.evidence import may_concern
+from config.watchdog import READY, STOPPING, Promises, Watchdog, notify, watchdog_seconds
 
 UPTIME_TICK_SECONDS = 10.0
 
@@ -90,6 +94,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     stack.callback(journal.close)
     set_aside = SetAside(data / "set_aside.jsonl", settings.ingest.set_aside_bytes)
     liveness = Liveness(clock)
+    promises = Promises()
     consumer = Consumer(
         journal,
         store,
@@ -97,6 +102,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         clock=clock,
         upkeep_every_seconds=settings.store.fold_every,
         catch_up_bytes_per_second=settings.store.catch_up,
+        promise=lambda seconds: promises.back_within("consumer", seconds),
     )
     enrolment = EnrolmentRoom(registry, settings, clock)
     stack.callback(enrolment.close)
@@ -179,6 +185,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         messages,
         alarm,
         icmpv6,
+        promises,
     )
 
 
@@ -196,6 +203,8 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *county_routes(rooms),
         *incident_api_routes(rooms),
         *incident_page_routes(rooms, rooms.settings.notice),
+        *silence_page_routes(rooms, rooms.settings.notice),
+        *fault_report_routes(rooms),
         *readiness_routes(rooms, rooms.settings.notice),
         *terminal_routes(rooms.terminals, rooms.registry, rooms.settings.notice),
         *report_routes(rooms.registry, rooms.reports, rooms.settings.reports, rooms.settings.notice),
@@ -243,6 +252,17 @@ def _lifespan(
             app.state.before_shutdown = [rooms.events.end]
             if on_ready is not None:
                 on_ready(rooms)
+            watching = asyncio.create_task(_feed(Watchdog(rooms.promises, watchdog_seconds())))
+            stack.callback(watching.cancel)
+            notify(READY)
+            stack.callback(notify, STOPPING)
             yield
 
     return lifespan
+
+
+async def _feed(watchdog: Watchdog) -> None:
+    """Tell the service manager that the collector lives. On the event loop, so that its hanging tells too."""
+    while watchdog.every_seconds is not None:
+        await asyncio.sleep(watchdog.every_seconds)
+        watchdog.feed()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from collector.access.region import Region
 from collector.access.room import AccessRoom
@@ -27,6 +27,7 @@ from collector.verdicts.ticker import Ticker
 from collector.web.board import Board
 from collector.web.events import Events
 from config.clock import Clock
+from config.watchdog import Promises
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,5 @@ class Rooms:
     messages: MessageRoom
     alarm: Ticker
     icmpv6: FarEndOffice | None = None
+    promises: Promises = field(default_factory=Promises)
+    """When the threads that must not hang will be back."""

@@ -39,7 +39,7 @@ class Given(NamedTuple):
     "--ca-file", type=click.Path(path_type=Path), help="The county's certificate, instead of a pin."
 )
 @click.option(
-    "--config", "file", type=click.Path(path_type=Path), default=Path("/etc/xiaotong/agent.yaml"),
+    "--config", "file", type=click.Path(path_type=Path), default=Path("/etc/xiaotong/agent/agent.yaml"),
     show_default=True, help="Settings to write, or to change where they exist.",
 )  # fmt: skip
 @click.option("--in-the-clear", is_flag=True, help="Allow http:// over a network.")
@@ -145,7 +145,7 @@ def _new_text(given: Given, school: str, *, ca: bool) -> str:
 
 def _state_directory(file: Path) -> str:
     """Beside the settings; those of the system's own directory keep their state where the system does."""
-    return "/var/lib/xiaotong-agent" if file.parent == Path("/etc/xiaotong") else "state"
+    return "/var/lib/xiaotong-agent" if file.parent == Path("/etc/xiaotong/agent") else "state"
 
 
 def _told(given: Given, enrolled: Enrolled, token_file: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import msgspec
 from collector.settings import load_settings
 from config.cli import fail
 from config.settings import SettingsError
+from config.watchdog import watchdog_seconds
 
 if TYPE_CHECKING:
     from collector.access.room import AccessRoom
@@ -50,6 +52,8 @@ def command(config_file: Path, port: int | None) -> None:
     logging.basicConfig(
         level=logging.INFO, format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
     )
+    if watchdog_seconds() is not None:
+        faulthandler.enable()  # where every thread hangs, when systemd aborts us
     _make_data_directory(settings.data)
     with listen(settings.listen) as server_socket:
         host, bound_port = server_socket.getsockname()[:2]

@@ -70,7 +70,9 @@ class Consumer:
         clock: Clock,
         upkeep_every_seconds: float,
         catch_up_bytes_per_second: float = math.inf,
+        promise: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
+        """``promise`` hears within how many seconds the thread will be back."""
         self.counts = ConsumerCounts()
         self._journal = journal
         self._store = store
@@ -79,6 +81,7 @@ class Consumer:
         self._upkeep_every_seconds = upkeep_every_seconds
         self._listeners: list[Listener] = []
         self._hears: list[Hears] = []
+        self._promise = promise
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="consumer", daemon=True)
         self._upkeep_due = 0.0
@@ -108,6 +111,7 @@ class Consumer:
         if self._journal.waiting_bytes() > MUCH_BYTES:
             self._journal.leave_behind()
         while not self._stop.is_set():
+            self._promise(WAIT_SECONDS)
             bodies = self._journal.read(GROUP_BYTES, self._wait_seconds())
             if not self._take(bodies, self._journal.taken):
                 return
@@ -167,6 +171,7 @@ class Consumer:
                 self.counts.store_writes += 1
                 self._came_back = time.monotonic() - begin > AWAY_SECONDS
                 return True
+            self._promise(backoff)
             if self._stop.wait(backoff):
                 return False
             backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
