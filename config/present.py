@@ -79,7 +79,7 @@ EVIDENCE_KINDS = {
     EvidenceKind.PASSIVE_PEAK: message("traffic peak"),
     EvidenceKind.PORT_SPEED: message("port speed"),
     EvidenceKind.SEARCH: message("capacity test"),
-    EvidenceKind.SEARCH_LIMITED: message("capacity test, limited elsewhere"),
+    EvidenceKind.SEARCH_LIMITED: message("capacity test: at least that much"),
     EvidenceKind.VERIFY_PASSED: message("verify test passed"),
     EvidenceKind.VERIFY_FAILED: message("verify test failed"),
     EvidenceKind.PLATEAU: message("plateau in the traffic"),
