@@ -40,10 +40,19 @@ class Limit(NamedTuple):
     seconds: float
 
 
+class Attachment(NamedTuple):
+    """A file that goes with a letter."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+
 class Letter(msgspec.Struct, frozen=True):
     """A message as it goes over a channel. ``key`` is the same when it is sent again.
 
-    ``text`` is whole by itself, without the title; ``facts`` are for machines.
+    ``text`` is whole by itself, without the title; ``facts`` are for machines. Only e-mail carries
+    ``attachments``.
     """
 
     key: str
@@ -51,6 +60,7 @@ class Letter(msgspec.Struct, frozen=True):
     text: str
     severity: str = "warning"
     facts: Mapping[str, Any] = {}
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def whole(self) -> str:

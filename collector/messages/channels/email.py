@@ -16,7 +16,7 @@ PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
 class Email:
-    """Sends plain text to all addresses of the channel at once."""
+    """Sends plain text, and what is attached to it, to all addresses of the channel at once."""
 
     max_bytes = 16_000
 
@@ -80,6 +80,9 @@ class Email:
         message["X-Xiaotong-Key"] = letter.key
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(f"{letter.text}\n\n[{letter.key}]\n", cte="base64")
+        for each in letter.attachments:
+            main, _, sub = each.media_type.partition(";")[0].partition("/")
+            message.add_attachment(each.data, maintype=main, subtype=sub, filename=each.name)
         return message
 
 
