@@ -9,7 +9,7 @@ import csv
 import io
 from datetime import datetime
 
-from collector.reports.sheets import Cell, Sheet
+from collector.reports.cells import Cell, Sheet
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"

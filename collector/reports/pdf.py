@@ -19,8 +19,10 @@ from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTempl
 
 from collector.pdf_fonts import register_cjk_font
 from collector.reports import charts
+from collector.reports.cells import Cell, Sheet
 from collector.reports.content import Stand
-from collector.reports.sheets import Cell, Reader, Sheet, facts_of
+from collector.reports.provenance import facts_of
+from collector.reports.sheets import Reader
 from config.verdict import Answer
 from config.words import message as _
 

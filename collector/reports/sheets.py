@@ -5,13 +5,12 @@ A cell is None where nothing is known: never zero, never an empty text that coul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date, datetime
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
+from collector.reports.cells import MEGA, Cell, Column, Kind, Sheet, between, known, mega, milli
 from collector.reports.content import Content, Stand
 from collector.uptime.causes import CAUSE_WORDS, Cause
-from collector.verdicts.totals import Total
 from config.evidence import Evidence
 from config.plan import Target
 from config.present import DIRECTIONS, DUE, EVIDENCE_KINDS, LOOKS, TITLES, reason_text
@@ -20,15 +19,6 @@ from config.verdict import Answer
 from config.words import Language, translate
 from config.words import message as _
 
-Kind: TypeAlias = Literal["text", "count", "rate", "share", "time", "day"]
-Cell: TypeAlias = str | int | float | datetime | date | None
-
-MEGA = 1e6
-STATUS = {
-    "in_force": _("in force"),
-    "ended": _("ended"),
-    "lapsed": _("declared lapsed"),
-}
 OUTAGE_STATES = {"down": _("interrupted"), "unknown": _("unknown")}
 SHEETS = (
     "totals",
@@ -42,23 +32,6 @@ SHEETS = (
     "terminals",
 )
 """Names of the tables that can be had by themselves."""
-
-
-class Column(NamedTuple):
-    """A column: its heading, what it holds (rates in Mbit/s), and about how many characters wide it is."""
-
-    heading: str
-    kind: Kind = "text"
-    width: int = 14
-
-
-class Sheet(NamedTuple):
-    """A table with a name for files and a title for people."""
-
-    name: str
-    title: str
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
 
 
 class Reader:
@@ -110,7 +83,7 @@ class Reader:
             (
                 self.title_of(each.target), each.target.id, each.schools,
                 each.met, each.not_met, each.unknown,
-                *_between(each),
+                *between(each),
                 each.target.share_percent / 100 if each.target.share_percent else None,
                 self._yes_no(each.counts),
             )
@@ -207,8 +180,8 @@ class Reader:
         rows: list[Sequence[Cell]] = [
             (
                 each.school_id, each.place, each.address, self.local(each.started_at),
-                _mega(each.down_bits_per_second), _mega(each.up_bits_per_second),
-                *map(_milli, (each.idle_rtt_seconds, each.down_rtt_seconds, each.up_rtt_seconds)),
+                mega(each.down_bits_per_second), mega(each.up_bits_per_second),
+                *map(milli, (each.idle_rtt_seconds, each.down_rtt_seconds, each.up_rtt_seconds)),
                 each.family,
             )
             for each in self.content.tests
@@ -234,8 +207,8 @@ class Reader:
         return (
             school.id, school.name or school.id, school.township,
             classes_on(school, self.content.until.astimezone(self.content.zone).date()),
-            self.answer(stand.answer), _mega(verdict.needed) if verdict else None,
-            *_known(stand), self.local(stand.judged.since) if stand.judged else None,
+            self.answer(stand.answer), mega(verdict.needed) if verdict else None,
+            *known(stand), self.local(stand.judged.since) if stand.judged else None,
             self.local(max((each.at for each in evidence), default=None)),
             self.say(DUE[verdict.due]) if verdict and verdict.due != "due" else "", " ".join(why),
         )  # fmt: skip
@@ -283,8 +256,8 @@ class Reader:
         return (
             stand.school.id, stand.school.name or stand.school.id, self.title_of(stand.target),
             self._yes_no(judges), self.say(EVIDENCE_KINDS[each.kind]), each.subject,
-            self.say(DIRECTIONS[each.direction]), _mega(each.lower_bits_per_second),
-            _mega(each.upper_bits_per_second), self.local(each.at), self.say(each.note),
+            self.say(DIRECTIONS[each.direction]), mega(each.lower_bits_per_second),
+            mega(each.upper_bits_per_second), self.local(each.at), self.say(each.note),
         )  # fmt: skip
 
     def _columns(self, *columns: tuple[str, Kind, int]) -> list[Column]:
@@ -292,46 +265,3 @@ class Reader:
 
     def _yes_no(self, yes: bool) -> str:
         return self.say(_("yes") if yes else _("no"))
-
-
-def _between(total: Total) -> tuple[float | None, float | None]:
-    """The share that meets it: what is unknown may be on either side."""
-    if not total.schools:
-        return None, None
-    return total.met / total.schools, (total.met + total.unknown) / total.schools
-
-
-def _known(stand: Stand) -> tuple[float | None, float | None]:
-    """The ends that the verdict's own words name: of what all lines or ports come to together."""
-    ends: dict[str, float] = {}
-    for reason in stand.judged.verdict.reasons if stand.judged else ():
-        if reason.code in {"reaches", "falls_short", "between"}:
-            ends |= {name: float(v) for name, v in reason.values.items() if name in ("lower", "upper")}
-    return _mega(ends.get("lower")), _mega(ends.get("upper"))
-
-
-def _mega(bits_per_second: float | None) -> float | None:
-    return None if bits_per_second is None else bits_per_second / MEGA
-
-
-def _milli(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds * 1000
-
-
-def _status(content: Content) -> str:
-    if content.plan.status != "in_force":
-        return content.plan.status
-    ends = content.plan.ends
-    return "ended" if ends and ends < content.until.astimezone(content.zone).date() else "in_force"
-
-
-def facts_of(reader: Reader) -> Iterable[tuple[str, str]]:
-    """What the report is of, until when, made by what: its provenance, heading by heading."""
-    content, say = reader.content, reader.say
-    who = content.school.name or content.school.id if content.school else content.plan.county
-    yield say(_("Plan")), f"《{content.plan.title}》 {content.plan.issuer}"
-    yield say(_("Status of the plan")), say(STATUS[_status(content)])
-    yield say(_("Of")), who or say(_("the county"))
-    yield say(_("Month")), content.month
-    yield say(_("Data until")), f"{reader.local(content.until):%Y-%m-%d %H:%M} ({content.zone})"
-    yield say(_("Made")), f"{reader.local(content.made_at):%Y-%m-%d %H:%M} · xiaotong {content.version}"

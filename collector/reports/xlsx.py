@@ -11,7 +11,9 @@ import re
 from datetime import date, datetime
 from typing import Any
 
-from collector.reports.sheets import Cell, Column, Kind, Reader, Sheet, facts_of
+from collector.reports.cells import Cell, Column, Kind, Sheet
+from collector.reports.provenance import facts_of
+from collector.reports.sheets import Reader
 from config.words import message
 
 FORMATS: dict[Kind, str] = {
