@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from collector.incidents.book import IncidentBook
+from collector.incidents.showing import evidence_of, reader_of
 from collector.messages.fault_report import as_pdf, fault_report
 from collector.opening import config_option, opened_registry
 from collector.pdf_fonts import register_cjk_font
@@ -27,16 +28,19 @@ from config.words import language_of_environment
 def command(incident_id: int, file: Path | None, contact: str, config_file: Path) -> None:
     """The carrier's number is kept with «incidents ticket» and stands in the report."""
     with opened_registry(config_file) as (settings, registry):
-        incident = IncidentBook(registry).get(incident_id)
+        book, zone = IncidentBook(registry), calendar_of(settings.verdicts).time_zone
+        incident = book.get(incident_id)
         if incident is None:
             fail(f"incident {incident_id}: is not known")
+        schools, language = registry.schools(), language_of_environment(os.environ)
         report = fault_report(
             incident,
-            registry.schools(),
-            language=language_of_environment(os.environ),
-            zone=calendar_of(settings.verdicts).time_zone,
+            schools,
+            language=language,
+            zone=zone,
             now=datetime.now(UTC),
             contact=contact,
+            steps=evidence_of(book, incident, reader_of(language, zone, schools)),
         )
     if file is None:
         click.echo(report.as_text(), nl=False)

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from collector.access import audit
 from collector.incidents.book import IncidentBook, IncidentUnknown
 from collector.incidents.model import Incident
 from collector.incidents.showing import (
@@ -103,6 +104,16 @@ def ack(number: int, config_file: Path) -> None:
     with opened_registry(config_file) as (_, registry):
         _done(lambda: IncidentBook(registry).acknowledge(number, getpass.getuser(), datetime.now(UTC)))
     click.echo(f"incident {number}: taken")
+
+
+@command.command("accept", help="Take what is measured now as the new normal (ipv6_fell, port_slower).")
+@click.argument("number", type=int)
+@config_option
+def accept(number: int, config_file: Path) -> None:
+    """It is over with the collector's next look, and what is worse still is told again."""
+    with opened_registry(config_file) as (_, registry):
+        _done(lambda: IncidentBook(registry).accept(number, audit.command_line(), datetime.now(UTC)))
+    click.echo(f"incident {number}: accepted as the new normal")
 
 
 @command.command("note", help="Keep a note with an incident, in the place of the one before.")

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from collector.access import audit
 from collector.incidents.model import Kind
 from collector.incidents.silences import Silence, SilenceBook, Weekly, weekly_of
 from collector.messages.words import KINDS
@@ -65,7 +66,7 @@ def add(
         silence = Silence(
             begin, why[:500], getpass.getuser(), now, end, school_id, line, cast("Kind", kind or ""), weekly
         )
-        kept = SilenceBook(registry).add(silence)
+        kept = SilenceBook(registry).add(silence, audit.command_line())
     click.echo(f"silence {kept.id}: kept")
 
 
@@ -101,7 +102,7 @@ def list_silences(config_file: Path) -> None:
 def end(number: int, config_file: Path) -> None:
     """What it held back is told then, if it still holds."""
     with opened_registry(config_file) as (_, registry):
-        if SilenceBook(registry).end(number, datetime.now(UTC)) is None:
+        if SilenceBook(registry).end(number, audit.command_line(), datetime.now(UTC)) is None:
             fail(f"silence {number}: is not known, or is over")
     click.echo(f"silence {number}: ended")
 

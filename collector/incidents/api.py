@@ -13,12 +13,13 @@ from starlette.routing import BaseRoute
 
 from collector.access import Permission
 from collector.incidents.book import IncidentUnknown, Step
-from collector.incidents.model import Incident, Kind
+from collector.incidents.model import Incident
 from collector.incidents.seeing import IncidentRooms, Seeing, may_see, refuse_foreign
 from collector.incidents.showing import silence_json
-from collector.incidents.silences import Silence, weekly_of
+from collector.incidents.silences import Silence
+from collector.incidents.wishes import NewSilence, silence_of
 from collector.web.api_declaring import MAX_ROWS, Limit, api_route
-from collector.web.problems import Problem, bad_request, not_found
+from collector.web.problems import Problem, not_found
 
 PAGE = 100
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
@@ -63,18 +64,6 @@ class Silences(msgspec.Struct, frozen=True):
     silences: list[GivenSilence]
 
 
-class NewSilence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A silence as it is asked for; times are ISO 8601 with their offset."""
-
-    why: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
-    school: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    line: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    kind: Kind | None = None
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
-    weekly: str | None = None
-
-
 class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A note, or a ticket number."""
 
@@ -89,6 +78,7 @@ def incident_api_routes(rooms: IncidentRooms) -> list[BaseRoute]:
         api_route(reads, "/incidents", api.incidents, gives=Incidents),
         api_route(reads, one, api.incident, gives=OneIncident),
         api_route(acts, f"{one}/acknowledge", api.acknowledge, gives=Incident, method="POST"),
+        api_route(acts, f"{one}/accept", api.accept, gives=Incident, method="POST"),
         api_route(acts, f"{one}/note", api.note, gives=Incident, method="POST", takes=Words),
         api_route(acts, f"{one}/ticket", api.ticket, gives=Incident, method="POST", takes=Words),
         api_route(reads, "/silences", api.silences, gives=Silences),
@@ -124,6 +114,11 @@ class IncidentApi(Seeing):
         """Take it: nobody is reminded of it any more."""
         return self._changed(request, number, lambda by: self.book.acknowledge(number, by, self.now()))
 
+    def accept(self, request: Request, number: Number) -> Incident:
+        """Take what is measured now as the new normal: of ipv6_fell and port_slower."""
+        who = request.state.who
+        return self._changed(request, number, lambda _by: self.book.accept(number, who, self.now()))
+
     def note(self, request: Request, number: Number, body: Words) -> Incident:
         """Keep a note with it, in the place of the one before."""
         return self._changed(request, number, lambda by: self.book.note(number, body.text, by, self.now()))
@@ -140,7 +135,9 @@ class IncidentApi(Seeing):
 
     def add_silence(self, request: Request, body: NewSilence) -> GivenSilence:
         """Silence messages; what still holds in the end is told then."""
-        return _given(self.rooms.incidents.silences.add(self._silence(body, request)))
+        who = request.state.who
+        silence = silence_of(body, who, self.rooms.registry, self.now())
+        return _given(self.rooms.incidents.silences.add(silence, who))
 
     def end_silence(self, request: Request, number: Number) -> GivenSilence:
         """End one now."""
@@ -148,33 +145,7 @@ class IncidentApi(Seeing):
         known = next((each for each in book.kept(now) if each.id == number), None)
         if known is None or not request.state.who.sees(known.school_id or None):
             raise not_found(f"silence {number} is not known, or is over")
-        return _given(book.end(number, now) or known)
-
-    def _silence(self, wished: NewSilence, request: Request) -> Silence:
-        now, who = self.now(), request.state.who
-        self._refuse_place(wished, request)
-        begins, ends = wished.starts_at or now, wished.ends_at
-        if any(each is not None and each.tzinfo is None for each in (wished.starts_at, ends)):
-            raise bad_request("starts_at, ends_at: allowed: ISO 8601 with its offset")
-        if ends is None and wished.weekly is None:
-            raise bad_request("ends_at: is missing; allowed: a time, or weekly")
-        if ends is not None and ends <= max(begins, now):
-            raise bad_request("ends_at: allowed: a time to come, after starts_at")
-        try:
-            weekly = weekly_of(wished.weekly) if wished.weekly else None
-        except ValueError as error:
-            raise bad_request(f"weekly: {error}") from None
-        return Silence(
-            begins, wished.why, who.name, now, ends, wished.school, wished.line, wished.kind or "", weekly
-        )
-
-    def _refuse_place(self, wished: NewSilence, request: Request) -> None:
-        """Of whom it may not be, or who is not known."""
-        school = self.rooms.registry.school(wished.school) if wished.school else None
-        if not request.state.who.sees(wished.school or None) or (wished.school and school is None):
-            raise not_found(f"school {wished.school!r} is not known; allowed: one of yours")
-        if wished.line and (school is None or wished.line not in {line.id for line in school.lines}):
-            raise bad_request(f"line: {wished.line!r} is no line of that school")
+        return _given(book.end(number, request.state.who, now) or known)
 
     def _changed(self, request: Request, number: int, change: Callable[[str], Incident]) -> Incident:
         refuse_foreign(request, self.one(request, number))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -11,9 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from collector.access import audit
+from collector.access.who import Who
+from collector.incidents import baselines
+from collector.incidents.baselines import COMPARED, Baselines, place_of
 from collector.incidents.machine import Turn, acknowledge
 from collector.incidents.model import Change, Incident, Key, OnChange, What
-from collector.incidents.tables import BaselineRow, IncidentRow, IncidentStepRow
+from collector.incidents.tables import IncidentRow, IncidentStepRow
 from collector.registry import Registry
 
 KEY_CHARACTERS = 300
@@ -145,22 +149,43 @@ class IncidentBook:
         """Keep the carrier's ticket number with it. Raises IncidentUnknown."""
         return self._noted(incident_id, {"carrier_ticket": number[:200]}, number, by, now)
 
-    def baselines(self) -> dict[tuple[str, str], int]:
-        """How good everything was before, by school and name."""
-        chosen = sa.select(BaselineRow.school_id, BaselineRow.name, BaselineRow.value)
-        with self._registry.reading() as connection:
-            return {(row.school_id, row.name): row.value for row in connection.execute(chosen)}
+    def accept(self, incident_id: int, who: Who, now: datetime) -> Incident:
+        """What is measured now is the new normal: its condition is over with the next look.
 
-    def put_baseline(self, school_id: str, name: str, value: int, now: datetime) -> None:
-        """Keep how good something is."""
-        values = {"school_id": school_id, "name": name, "value": value, "at": now}
-        with self._registry.writing() as connection:
-            insert = _insert(connection, BaselineRow).values(values)
-            connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=["school_id", "name"], set_={"value": value, "at": now}
-                )
+        Of the kinds that compare with what was before. Raises IncidentUnknown.
+        """
+        incident = self._known(incident_id)
+        measured = incident.facts.measured
+        if incident.kind not in COMPARED or measured is None:
+            allowed = " and ".join(COMPARED)
+            raise IncidentUnknown(
+                f"incident {incident_id}: {incident.kind} has no normal; allowed: {allowed}"
             )
+        if incident.state not in ("open", "acknowledged"):
+            raise IncidentUnknown(f"incident {incident_id}: is {incident.state}; allowed: one that is open")
+        after = msgspec.structs.replace(incident, accepted_by=who.name[:200])
+        turned = Turn(after, (Change(after, "accepted", now, send=False),))
+        normal = {place_of(incident.key): int(measured.value)}
+
+        def beside(connection: Connection) -> None:
+            baselines.put(connection, normal, now)
+            audit.record(
+                connection, who, "incident.accept", str(incident_id), at=now, kind=incident.kind,
+                school=incident.school_id, of=incident.subject, normal=measured.value,
+            )  # fmt: skip
+
+        return self._changed(incident, turned, who.name, "", beside)
+
+    def baselines(self, since: datetime | None = None) -> Baselines:
+        """How good everything was before, by school and name; or those alone that were written since."""
+        with self._registry.reading() as connection:
+            return baselines.read(connection, since)
+
+    def put_baselines(self, new: Baselines, now: datetime) -> None:
+        """Keep how good things are."""
+        if new:
+            with self._registry.writing() as connection:
+                baselines.put(connection, new, now)
 
     def _known(self, incident_id: int) -> Incident:
         found = self.get(incident_id)
@@ -175,9 +200,19 @@ class IncidentBook:
         after = msgspec.structs.replace(incident, **changed)
         return self._changed(incident, Turn(after, (Change(after, "noted", now, send=False),)), by, text)
 
-    def _changed(self, before: Incident, turned: Turn, by: str, text: str) -> Incident:
+    def _changed(
+        self,
+        before: Incident,
+        turned: Turn,
+        by: str,
+        text: str,
+        beside: Callable[[Connection], None] | None = None,
+    ) -> Incident:
+        """Write what somebody did, and in the same transaction what belongs to it."""
         with self._registry.writing() as connection:
             changes = list(_put(connection, Turned(before, turned)))
+            if changes and beside is not None:
+                beside(connection)
             _keep_steps(connection, changes, by, text)
             if changes and self._on_change is not None:
                 self._on_change(connection, changes)
@@ -223,9 +258,8 @@ def _put(connection: Connection, turned: Turned) -> Iterable[Change]:
 
 
 def _update(connection: Connection, incident: Incident, number: int) -> bool:
-    as_read = (IncidentRow.id == incident.id, IncidentRow.number == number)
-    done = connection.execute(sa.update(IncidentRow).where(*as_read).values(_columns(incident)))
-    return done.rowcount == 1
+    values = _columns(incident) | {"its_id": incident.id, "number_read": number}
+    return connection.execute(_UPDATE, values).rowcount == 1
 
 
 def _keep_steps(connection: Connection, changes: Sequence[Change], by: str = "", text: str = "") -> None:
@@ -260,5 +294,12 @@ def _insert(connection: Connection, table: Any) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
+_table = IncidentRow.__table__
+_UPDATE = (
+    sa.update(IncidentRow)
+    .where(IncidentRow.id == sa.bindparam("its_id"), IncidentRow.number == sa.bindparam("number_read"))
+    .values({column.name: sa.bindparam(column.name) for column in _table.columns if column.name != "id"})
+)
+"""Made once: a storm writes it hundreds of times within a second."""
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Incident)

@@ -6,6 +6,7 @@ as an incident; for what it does not tell of, nothing is known.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
@@ -25,6 +26,8 @@ from config.school import Line, School
 from config.verdict import Answer, Verdict
 
 HEARD_LATELY_SECONDS = 60.0
+ROUTERS = "routers"
+ROUTERS_TOLD_ONE_BY_ONE = 3
 LineSign = tuple[bool | None, datetime | None]
 
 
@@ -252,15 +255,43 @@ def _of_left(key: Key, down: Mapping[str, datetime], left: str) -> Seen:
 
 
 def by_points(look: Look) -> Iterator[Seen]:
-    """What live points tell by themselves: IPv6, routers, latency, ports, certificates."""
+    """What live points tell by themselves: IPv6, latency, ports, certificates."""
     for key, seen in look.signs.items():
         if key.subject.startswith("port/") and key.kind == "one_line_left":
             continue
-        if key.school_id in look.schools:
-            yield _gone(seen, look) if key.kind == "rogue_router" else seen
+        if key.school_id in look.schools and key.kind != "rogue_router":
+            yield seen
+
+
+def rogue_routers(look: Look) -> Iterator[Seen]:
+    """Routers one by one; of a school with more than a few of them, which is a flood, all as one."""
+    found: dict[str, list[Seen]] = defaultdict(list)
+    for key, seen in look.signs.items():
+        if key.kind == "rogue_router" and key.school_id in look.schools:
+            found[key.school_id].append(_gone(seen, look))
     for key in look.of_kind("rogue_router"):
-        if key not in look.signs:
-            yield _gone(Seen(key, None, look.started_at), look)
+        if key not in look.signs and key.subject != ROUTERS:
+            found[key.school_id].append(_gone(Seen(key, None, look.started_at), look))
+    for school_id, mine in found.items():
+        yield from _routers_of(Key("rogue_router", school_id, ROUTERS), mine, look)
+
+
+def _routers_of(many: Key, mine: list[Seen], look: Look) -> Iterator[Seen]:
+    strangers = [each for each in mine if each.holds]
+    if len(strangers) <= ROUTERS_TOLD_ONE_BY_ONE:
+        yield from mine
+        if many in look.standing:
+            yield Seen(many, False, look.now)
+        return
+    newest = max(strangers, key=lambda each: each.since)
+    values = {**newest.facts.values, "routers": len(strangers)}
+    facts = msgspec.structs.replace(newest.facts, values=values)
+    yield Seen(many, True, min(each.since for each in strangers), facts)
+    yield from (
+        msgspec.structs.replace(each, within=many) if each.holds else each
+        for each in mine
+        if each.key in look.standing
+    )
 
 
 def _gone(seen: Seen, look: Look) -> Seen:
@@ -329,5 +360,5 @@ _CAUSES: Mapping[Cause, tuple[LikelyCause, LookAt]] = {
     Cause.UNKNOWN: ("unknown", "line_and_modem"),
 }
 _FUNCTIONS: tuple[Callable[[Look], Iterable[Seen]], ...] = (
-    below_target, line_down, school_silent, one_line_left, by_points, clock_off, data_gap,
+    below_target, line_down, school_silent, one_line_left, by_points, rogue_routers, clock_off, data_gap,
 )  # fmt: skip

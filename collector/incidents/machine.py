@@ -84,7 +84,17 @@ def _joined(incident: Incident, situation: Situation) -> Incident:
     facts = situation.facts if situation.facts is not None else incident.facts
     schools = tuple(sorted({*incident.schools, *situation.schools}))
     members = situation.members if situation.signal == "holds" else incident.children
-    return _with(incident, facts=facts, parent=situation.parent, children=members, schools=schools)
+    return _with(
+        incident, facts=facts, parent=situation.parent, children=members, schools=schools,
+        waits_for=_doubt(incident, situation),
+    )  # fmt: skip
+
+
+def _doubt(incident: Incident, situation: Situation) -> Waiting:
+    """What people were told of says so when nothing is known of it any more."""
+    if incident.state == "pending":
+        return incident.waits_for
+    return "data" if situation.signal == "unknown" else ""
 
 
 def _ripen(incident: Incident, situation: Situation) -> Turn:

@@ -22,7 +22,7 @@ Kind: TypeAlias = Literal[
 Severity: TypeAlias = Literal["info", "warning", "critical"]
 State: TypeAlias = Literal["pending", "open", "acknowledged", "resolved"]
 What: TypeAlias = Literal[
-    "opened", "acknowledged", "escalated", "repeated", "resolved", "children_changed", "noted"
+    "opened", "acknowledged", "escalated", "repeated", "resolved", "children_changed", "noted", "accepted"
 ]
 LikelyCause: TypeAlias = Literal[
     "power", "agent", "lan", "line", "carrier", "centre", "capacity", "port", "configuration", "clock",
@@ -87,10 +87,11 @@ class Incident(msgspec.Struct, frozen=True):
     """Something that is wrong with one subject, from its beginning (``started_at``, dated back) to its end.
 
     ``subject``: «school», «line/ID», «agent/ID», «port/NAME», «service/NAME», «router/MAC»,
-    «target/PLAN/ID», «carrier/NAME», «centre», «many/KIND». ``school_id`` is empty for what is of several
-    schools; ``noticed_at`` is when the collector first saw it. ``number`` grows with each change: (id,
-    number) tells a repeat of the same message. ``waits_for`` says why a pending one has not opened. A child
-    is told of with its ``parent`` only.
+    «routers» (more than are told of one by one), «target/PLAN/ID», «carrier/NAME», «centre», «many/KIND».
+    ``school_id`` is empty for what is of several schools; ``noticed_at`` is when the collector first saw it.
+    ``number`` grows with each change: (id, number) tells a repeat of the same message. ``waits_for`` says why
+    a pending one has not opened; «data» of one that is open: nothing is known of it any more. A child is told
+    of with its ``parent`` only.
     """
 
     id: int
@@ -120,6 +121,8 @@ class Incident(msgspec.Struct, frozen=True):
     """Since when the condition holds no more; it is resolved when it has not for long enough."""
     turns: tuple[datetime, ...] = ()
     """When the condition began or ceased to hold, the newest last: what flapping is told by."""
+    accepted_by: str = ""
+    """Who took what is measured now as the new normal."""
     carrier_ticket: str = ""
     note: str = ""
 

@@ -12,6 +12,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from collector.access import Permission, permitted
+from collector.access.who import Who
+from collector.incidents.baselines import COMPARED
 from collector.incidents.book import IncidentUnknown
 from collector.incidents.model import Incident
 from collector.incidents.seeing import IncidentRooms, Seeing, is_own, may_see, refuse_foreign
@@ -71,6 +73,7 @@ class IncidentPages(Seeing):
             open=[_row(each, reader) for each in reversed(standing) if each.state != "pending"],
             waiting=[_row(each, reader) for each in reversed(standing) if each.state == "pending"],
             over=[_row(each, reader) for each in found if each.state == "resolved"],
+            undelivered=self._undelivered(request),
         )
 
     def _incident(self, request: Request, problem: str = "", status: int = 200) -> Response:
@@ -78,7 +81,7 @@ class IncidentPages(Seeing):
         try:
             incident = self.one(request, request.path_params["number"])
         except Problem:
-            return self._page(request, "incidents.html", 404, open=[], waiting=[], over=[])
+            return self._page(request, "incidents.html", 404, open=[], waiting=[], over=[], undelivered=0)
         children = [each for each in self.book.children_of(incident.id) if may_see(request, each)]
         steps = [
             {
@@ -95,30 +98,39 @@ class IncidentPages(Seeing):
             incident=_row(incident, reader), lines=text(incident, self.now(), reader).splitlines(),
             steps=steps, children=[_row(each, reader) for each in children], may_act=may,
             ticket=incident.carrier_ticket, note=incident.note, problem=problem,
-            parent=incident.parent,
+            parent=incident.parent, may_accept=incident.kind in COMPARED and _is_open(incident),
         )  # fmt: skip
 
     def _act(self, request: Request, wish: Mapping[str, str]) -> Response:
         try:
             incident = self.one(request, request.path_params["number"])
             refuse_foreign(request, incident)
-            self._do(incident, wish, request.state.who.name)
+            self._do(incident, wish, request.state.who)
         except Problem as problem:
             return self._incident(request, problem.detail, problem.status)
         except IncidentUnknown as error:
             return self._incident(request, str(error), HTTPStatus.CONFLICT)
         return RedirectResponse(f"/incidents/{incident.id}", HTTPStatus.SEE_OTHER)
 
-    def _do(self, incident: Incident, wish: Mapping[str, str], by: str) -> None:
-        now, action = self.now(), wish.get("action")
+    def _do(self, incident: Incident, wish: Mapping[str, str], who: Who) -> None:
+        now, action, by = self.now(), wish.get("action"), who.name
         if action == "acknowledge":
             self.book.acknowledge(incident.id, by, now)
         elif action == "note":
             self.book.note(incident.id, wish.get("text", ""), by, now)
         elif action == "ticket":
             self.book.ticket(incident.id, wish.get("text", ""), by, now)
+        elif action == "accept":
+            self.book.accept(incident.id, who, now)
         else:
-            raise bad_request("action: allowed: acknowledge, note, ticket")
+            raise bad_request("action: allowed: accept, acknowledge, note, ticket")
+
+    def _undelivered(self, request: Request) -> int:
+        """Messages that were given up; whose they are is the county's to know."""
+        if not request.state.who.sees(None):
+            return 0
+        counts = self.rooms.messages.counts()
+        return sum(count for (_, state), count in counts.items() if state == "given_up")
 
     def _reader(self, request: Request) -> Reader:
         zone = self.rooms.incidents.calendar.time_zone
@@ -127,6 +139,10 @@ class IncidentPages(Seeing):
     def _page(self, request: Request, template: str, status_code: int = 200, **context: object) -> Response:
         zone = self.rooms.incidents.calendar.time_zone.key
         return page(request, template, status_code, notice=self._notice, time_zone=zone, **context)
+
+
+def _is_open(incident: Incident) -> bool:
+    return incident.state in ("open", "acknowledged")
 
 
 def _row(incident: Incident, reader: Reader) -> dict[str, object]:

@@ -30,6 +30,8 @@ from config.points import Point
 log = logging.getLogger(__name__)
 
 NS = 10**9
+BASELINES_READ_AGAIN = timedelta(minutes=10)
+"""How far back baselines of other processes are read: their clocks may be that much behind."""
 
 
 class IncidentRoom:
@@ -89,8 +91,8 @@ class IncidentRoom:
             return []
         self._verdicts.tick()
         now = self._now()
-        for (school_id, name), value in self._signs.raised().items():
-            self.book.put_baseline(school_id, name, value, now)
+        self.book.put_baselines(self._signs.raised(), now)
+        self._signs.rebase(self.book.baselines(now - BASELINES_READ_AGAIN), now)
         standing = {each.key: each for each in self.book.unresolved()}
         look = self._reader.look(now, frozenset(standing))
         seen = conditions(look)

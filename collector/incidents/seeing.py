@@ -10,7 +10,9 @@ from starlette.requests import Request
 
 from collector.incidents.model import Incident
 from collector.incidents.room import IncidentRoom
+from collector.messages.room import MessageRoom
 from collector.registry import Registry
+from collector.settings import CollectorSettings
 from collector.web.problems import Problem, not_found
 from config.clock import Clock
 
@@ -24,6 +26,10 @@ class IncidentRooms(Protocol):
     def registry(self) -> Registry: ...
     @property
     def incidents(self) -> IncidentRoom: ...
+    @property
+    def messages(self) -> MessageRoom: ...
+    @property
+    def settings(self) -> CollectorSettings: ...
     @property
     def clock(self) -> Clock: ...
 

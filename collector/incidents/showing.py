@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
-from collector.incidents.book import Step
+from collector.incidents.book import IncidentBook, Step
 from collector.incidents.model import Change, Incident
 from collector.incidents.silences import Silence
 from collector.messages.rendering import Reader, headline, incident_letter
@@ -34,7 +34,12 @@ STEPS = {
     "repeated": message("told again"),
     "resolved": message("over"),
     "noted": message("noted"),
+    "accepted": message("accepted as the new normal"),
 }
+
+
+EVIDENT = ("opened", "repeated", "resolved", "noted")
+"""Steps that say something of the fault itself."""
 
 
 def incident_json(incident: Incident) -> dict[str, Any]:
@@ -62,6 +67,18 @@ def reader_of(language: Language, zone: tzinfo, schools: Mapping[str, School]) -
 def title(incident: Incident, reader: Reader) -> str:
     """Where and what, in one line."""
     return headline(incident, reader)
+
+
+def evidence_of(book: IncidentBook, incident: Incident, reader: Reader) -> list[tuple[datetime, str]]:
+    """What was seen of it and when, for the carrier: each school's own part, what happened, notes."""
+    parts = []
+    for child in book.children_of(incident.id):
+        until = reader.when(child.resolved_at) if child.resolved_at else "…"
+        parts.append((child.started_at, f"{title(child, reader)} – {until}"))
+    for step in book.steps(incident.id):
+        if step.what in EVIDENT:
+            parts += [(step.at, f"{reader.say(STEPS[step.what])} {step.text}".rstrip())]
+    return sorted(parts)
 
 
 def text(incident: Incident, now: datetime, reader: Reader) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from collector.incidents.baselines import IPV6_LEVEL, Baselines, Place, key_of
 from collector.incidents.model import EvidenceReference, Facts, Key, Kind, Quantity
 from collector.incidents.rules import KindRules
 from collector.incidents.seen import Seen
@@ -21,15 +22,13 @@ from config.readiness import SUMMARY
 
 _PORTS = ("line", "trunk")
 SUBJECT_CHARACTERS = 180
-KEYS_KEPT = 512
-"""Conditions of one school that points tell of; a client may invent no more of them."""
+KEYS_KEPT = 256
+"""Conditions of one school and kind that points tell of; a client may invent no more of them."""
 FRESH = timedelta(minutes=5)
 """A point that is older than this when it arrives is of the past."""
 AHEAD = timedelta(minutes=2)
 DEAD_WINDOWS = 2
 """Windows in a row without any answer, after which a line is taken as down before its outage is written."""
-
-Baselines = dict[tuple[str, str], int]
 
 
 class Windows(msgspec.Struct):
@@ -95,10 +94,24 @@ class Signs:
             raised, self._raised = self._raised, {}
         return raised
 
+    def rebase(self, baselines: Baselines, now: datetime) -> None:
+        """Take baselines that were written by others: an accepted one may be lower than ours."""
+        with self._lock:
+            for place, value in baselines.items():
+                if place not in self._raised and self._baselines.get(place) != value:
+                    self._baselines[place] = value
+                    self._end_accepted(key_of(place), value, now)
+
+    def _end_accepted(self, key: Key, normal: int, now: datetime) -> None:
+        seen = self._seen[key.school_id].get(key)
+        measured = seen.facts.measured if seen else None
+        if seen is not None and seen.holds and measured is not None and measured.value >= normal:
+            self._seen[key.school_id][key] = msgspec.structs.replace(seen, holds=False, since=now)
+
     def _note(self, seen: Seen) -> bool:
         mine = self._seen[seen.key.school_id]
         before = mine.get(seen.key)
-        if before is None and len(mine) >= KEYS_KEPT:
+        if before is None and not _has_room(mine, seen.key.kind):
             return False
         same = before is not None and before.holds == seen.holds
         mine[seen.key] = msgspec.structs.replace(seen, since=before.since) if same and before else seen
@@ -106,7 +119,7 @@ class Signs:
 
     def _baseline(self, school_id: str, name: str, value: int) -> int:
         """The best there was, this one too."""
-        place = (school_id, name[:SUBJECT_CHARACTERS])
+        place = Place(school_id, name[:SUBJECT_CHARACTERS])
         best = max(value, self._baselines.get(place, value))
         if self._baselines.get(place) != best:
             self._baselines[place] = self._raised[place] = best
@@ -202,7 +215,7 @@ class Signs:
         source = point.tags.get("source", "ipv6")
         if not isinstance(least, int) or not isinstance(most, int) or source != "ipv6":
             return
-        best = self._baseline(school_id, "ipv6_level", least)
+        best = self._baseline(school_id, IPV6_LEVEL, least)
         levels = self._levels[school_id]
         levels[point.tags.get("agent", ""), point.tags.get("place", "")] = most
         now = min(levels.values())
@@ -218,6 +231,17 @@ def hears(measurement: str, tags: Mapping[str, str]) -> bool:
     if measurement == "interface":
         return tags.get("role") in _PORTS
     return measurement in _READERS or measurement in ("ping", "agent")
+
+
+def _has_room(mine: dict[Key, Seen], kind: Kind) -> bool:
+    """For one more condition of a kind; what is over makes room."""
+    same = [key for key in mine if key.kind == kind]
+    if len(same) < KEYS_KEPT:
+        return True
+    over = next((key for key in same if mine[key].holds is False), None)
+    if over is not None:
+        del mine[over]
+    return over is not None
 
 
 def port_down_key(school_id: str, line: str) -> Key:

@@ -10,7 +10,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
+from collector.access import audit
+from collector.access.who import Who
 from collector.incidents.model import Incident, Kind
 from collector.incidents.tables import SilenceRow
 from collector.registry import Registry
@@ -95,12 +98,14 @@ class SilenceBook:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def add(self, silence: Silence) -> Silence:
-        """Keep one; gives it with its id."""
+    def add(self, silence: Silence, who: Who) -> Silence:
+        """Keep one, with its line in the audit log; gives it with its id."""
         with self._registry.writing() as connection:
             insert = sa.insert(SilenceRow).values(ends_at=silence.ends_at, body=_text(silence))
             found = connection.scalars(insert.returning(SilenceRow.id)).one()
-        return msgspec.structs.replace(silence, id=found)
+            kept = msgspec.structs.replace(silence, id=found)
+            _log(connection, who, "silence.add", kept, silence.created_at)
+        return kept
 
     def kept(self, now: datetime) -> list[Silence]:
         """Those that hold now or may later, by id."""
@@ -112,7 +117,7 @@ class SilenceBook:
                 for row in connection.execute(chosen.where(lasting))
             ]
 
-    def end(self, silence_id: int, now: datetime) -> Silence | None:
+    def end(self, silence_id: int, who: Who, now: datetime) -> Silence | None:
         """End one now; None when none of that id holds or may later."""
         found = next((each for each in self.kept(now) if each.id == silence_id), None)
         if found is None:
@@ -121,7 +126,16 @@ class SilenceBook:
         with self._registry.writing() as connection:
             change = sa.update(SilenceRow).where(SilenceRow.id == silence_id)
             connection.execute(change.values(ends_at=now, body=_text(ended)))
+            _log(connection, who, "silence.end", found, now)
         return ended
+
+
+def _log(connection: Connection, who: Who, action: str, of: Silence, now: datetime) -> None:
+    told = {
+        "school": of.school_id, "line": of.line, "kind": of.kind, "starts_at": of.starts_at,
+        "ends_at": of.ends_at, "weekly": str(of.weekly) if of.weekly else "", "why": of.why,
+    }  # fmt: skip
+    audit.record(connection, who, action, str(of.id), at=now, **{k: v for k, v in told.items() if v})
 
 
 def _in_week(weekly: Weekly, local: datetime) -> bool:

@@ -111,6 +111,8 @@ def _short_lines(change: Change, reader: Reader) -> Iterator[str]:
     incident = change.incident
     if change.what == "acknowledged":
         yield reader.say(words.TAKEN_BY, who=reader.plain(incident.acknowledged_by))
+    if incident.accepted_by:
+        yield reader.say(words.ACCEPTED_BY, who=reader.plain(incident.accepted_by))
     yield _since(change, reader)
     yield _ticket(incident, reader)
     yield reader.link(f"/incidents/{incident.id}")
@@ -119,6 +121,7 @@ def _short_lines(change: Change, reader: Reader) -> Iterator[str]:
 def _lines(change: Change, reader: Reader) -> Iterator[str]:
     incident, facts = change.incident, change.incident.facts
     yield _since(change, reader) + (" " + reader.say(words.FLAPPING) if incident.flapping else "")
+    yield reader.say(words.DOUBT) if incident.state != "pending" and incident.waits_for == "data" else ""
     yield _schools(incident.schools, reader)
     yield _against(incident, reader)
     yield reader.say(words.QUOTE, quote=reader.plain(facts.quote)) if facts.quote else ""

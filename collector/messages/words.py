@@ -33,6 +33,7 @@ WHATS = {
     "resolved": message("[over]"),
     "children_changed": message("[{severity}]"),
     "noted": message("[{severity}]"),
+    "accepted": message("[{severity}]"),
 }
 SUBJECTS = {
     "line": message("line {name}"),
@@ -83,6 +84,7 @@ SOURCES = {
     "children": message("the schools' own incidents"),
 }
 VALUES = {
+    "routers": message("routers"),
     "mac": message("MAC address"),
     "prefix": message("prefix"),
     "router": message("router"),
@@ -111,7 +113,9 @@ EVIDENCE = message("Evidence: {source}, {when}.")
 CAUSE = message("Likely cause: {cause}.")
 FIRST = message("Look first: {what}.")
 FLAPPING = message("It comes and goes.")
+DOUBT = message("Nothing is known of it now: this is how it was last known.")
 TICKET = message("The carrier's ticket: {ticket}.")
+ACCEPTED_BY = message("{who} has accepted it as it is now: the new normal.")
 TAKEN_BY = message("{who} has taken it.")
 AGAINST = {"latency_under_load": AT_MOST, "clock_off": AT_MOST, "certificate_ends": LEFT}
 """How measured and target are put where the target is no lower bound."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from collector.access.permissions import Role
+from collector.access.who import Via, somebody
 from collector.incidents.rules import Rules, load_rules
 from collector.incidents.silences import Silence, weekly_of
 from config.school import School
@@ -16,6 +18,7 @@ from tests.collector.incidents.conftest import Made
 from tests.collector.incidents.county import Watched, said
 from tests.collector.uptime.county import school
 
+WANG = somebody("wang", Role.COUNTY_ADMIN, Via.SESSION)
 CARRIERS = ("telecom", "mobile", "unicom", "cernet")
 
 
@@ -197,7 +200,9 @@ def test_a_silence_each_sunday_night_holds_messages_back_and_no_longer(made: Mad
     county = made(school("s1", "telecom"), school("s2", "mobile"))
     weekly = weekly_of("SU 22:00-06:00")
     now = county.clock.now
-    county.incidents.silences.add(Silence(now, "maintenance", "wang", now, school_id="s1", weekly=weekly))
+    county.incidents.silences.add(
+        Silence(now, "maintenance", "wang", now, school_id="s1", weekly=weekly), WANG
+    )
     sunday = 6 * 24 * 3600 + 13 * 3600 - 90  # from Monday 09:01:30 to Sunday 22:00, local
     county.clock.move(seconds=sunday + 600)
     county.go(60)
