@@ -18,6 +18,7 @@ from agent.capacity.order import Grant, Wanted
 from agent.capacity.outcome import Options, Outcome, Progress, StopReason, TooBusy
 from agent.capacity.tally import Tally
 from agent.probe import ProbeFailed, Run, Site
+from config.units import format_rate
 
 IDLE_PINGS = 10
 IDLE_PING_PAUSE_SECONDS = 0.05
@@ -116,7 +117,8 @@ class Exchange:
         rate = users.bits / users.seconds if users and users.seconds else 0.0
         if full and rate > self._options.full_share * full:
             raise TooBusy(
-                f"skipped: users alone move {rate:.0f} of {full} bit/s; the passive evidence decides"
+                f"skipped: users alone move {format_rate(rate)} of {format_rate(full)}; "
+                "the passive evidence decides"
             )
 
     def _counter(self, way: Way) -> Counter | None:

@@ -34,6 +34,8 @@ CREATE TABLE IF NOT EXISTS orders (
   left INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS triggers (
   school TEXT NOT NULL, line TEXT NOT NULL, at REAL NOT NULL, why TEXT NOT NULL, PRIMARY KEY (school, line));
+CREATE TABLE IF NOT EXISTS ports (
+  school TEXT NOT NULL, line TEXT NOT NULL, bits_per_second INTEGER NOT NULL, PRIMARY KEY (school, line));
 CREATE TABLE IF NOT EXISTS suppressions (
   id INTEGER PRIMARY KEY, school TEXT NOT NULL, starts REAL NOT NULL, ends REAL NOT NULL, why TEXT NOT NULL);
 """
@@ -190,6 +192,15 @@ class Ledger:
         """The latest of each line."""
         rows = self._rows("SELECT line, at, why FROM triggers WHERE school=?", school)
         return [Trigger(line, _moment(at), why) for line, at, why in rows]
+
+    def note_port(self, school: str, line: str, bits_per_second: int) -> None:
+        """The speed that a line's port has now."""
+        self._rows("INSERT OR REPLACE INTO ports VALUES (?,?,?)", school, line, bits_per_second)
+
+    def port(self, school: str, line: str) -> int | None:
+        """The speed that it had when last noted; None before."""
+        found = self._rows("SELECT bits_per_second FROM ports WHERE school=? AND line=?", school, line)
+        return int(found[0][0]) if found else None
 
     def suppress(self, suppression: Suppression) -> None:
         """No tests for a time; of every school when it names none."""

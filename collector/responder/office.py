@@ -20,6 +20,7 @@ from collector.responder.slot_room import Chosen, SlotRoom
 from collector.responder.slots import Purpose
 from collector.responder.ticket import KEY_FILE, Ticket, load_key, new_nonce, sign
 from config.points import Point
+from config.units import format_rate
 
 HOUR_SECONDS = 3600.0
 SETUP_RATE = 10_000_000_000
@@ -221,7 +222,7 @@ class TicketOffice:
             raise Denied(409, "a verify run needs bits_per_second")
         over = settings.max_rate is not None and (request.bits_per_second or 0) > settings.max_rate
         if request.mode == "verify" and over:
-            raise Denied(409, f"this responder serves at most {settings.max_rate} bit/s")
+            raise Denied(409, f"this responder serves at most {format_rate(settings.max_rate or 0)}")
 
     def _count(self, agent: str) -> None:
         with self._lock:

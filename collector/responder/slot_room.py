@@ -22,6 +22,7 @@ from config.evidence import Evidence, moment_of
 from config.plateau import PlateauWatch
 from config.points import Point
 from config.school import School, lines_on
+from config.units import format_rate
 from config.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -197,10 +198,18 @@ class SlotRoom:
         if not isinstance(speed, int):
             return
         with self._lock:
-            before = self._ports.get((school.id, line))
+            before = self._port_before(school.id, line)
+            if speed != before:
+                self._ledger.note_port(school.id, line, speed)
             self._ports[school.id, line] = speed
         if before is not None and before != speed:
-            self._notice(school, line, moment_of(point), f"the port changed from {before} to {speed} bit/s")
+            change = f"the port changed from {format_rate(before)} to {format_rate(speed)}"
+            self._notice(school, line, moment_of(point), change)
+
+    def _port_before(self, school_id: str, line: str) -> int | None:
+        """Its speed as last heard, before a restart of this collector too."""
+        known = self._ports.get((school_id, line))
+        return self._ledger.port(school_id, line) if known is None else known
 
     def _notice(self, school: School, line: str | None, at: datetime, why: str) -> None:
         if line is not None and any(each.id == line for each in school.lines):

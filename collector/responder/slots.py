@@ -13,6 +13,7 @@ from collector.responder.denied import Denied
 from collector.responder.settings import SlotSettings
 from config.calendar import Hours, SchoolCalendar
 from config.school import School
+from config.units import format_rate
 
 GRAIN = timedelta(minutes=5)
 MOMENTS_SHARE = 0.8
@@ -101,12 +102,12 @@ class Slots:
         if self.most_rate is None and len(running) >= self._settings.at_once:
             raise Denied(503, f"{len(running)} tests run", self._wait(running, seen.now))
         if self.most_rate is not None and rate > self.most_rate:
-            raise Denied(
-                409, f"{rate} bit/s are more than the county's line may give, {self.most_rate} bit/s"
-            )
+            most = format_rate(self.most_rate)
+            raise Denied(409, f"{format_rate(rate)} is more than the county's line may give, {most}")
         used = sum(each.bits_per_second for each in running)
         if self.most_rate is not None and used + rate > self.most_rate:
-            raise Denied(503, f"{used} of {self.most_rate} bit/s are in use", self._wait(running, seen.now))
+            taken = f"{format_rate(used)} of {format_rate(self.most_rate)}"
+            raise Denied(503, f"{taken} are in use", self._wait(running, seen.now))
 
     def warning(self, now: datetime) -> str:
         """What somebody should know who tests now; empty for nothing."""

@@ -94,7 +94,7 @@ def test_a_dead_collector_is_a_failure() -> None:
 
 
 def test_a_refused_ticket_says_why() -> None:
-    with far_end(max_rate=BitsPerSecond(10**6)) as served, pytest.raises(NoData, match="at most 1000000"):
+    with far_end(max_rate=BitsPerSecond(10**6)) as served, pytest.raises(NoData, match="at most 1 Mbit/s"):
         Capacity(Settings(mode="verify", rate=BitsPerSecond(10**7)), served.site()).measure(a_run())
 
 
