@@ -29,6 +29,10 @@ WINDOW_ROUND_TRIPS = 4
 LONGEST_WINDOW_SECONDS = 0.5
 STEP_SLACK_SECONDS = 0.01
 """A sub-interval holds at least 200 packets (50 ms of 10 Mbit/s have 42) and 4 round trips (BBR's swing)."""
+UNSTEADY_SHARE = 0.04
+"""A line that carries this much more for a whole second than the estimate was not what held the rate there: a
+busy host at an end or on the way does so, in fits and starts.
+"""
 LATEST_SAMPLES = 10
 RISING_SHARE = 0.03
 VERIFY_HEADROOM = 1.01
@@ -116,6 +120,13 @@ def _rising(samples: Sequence[float], interval: Interval) -> bool:
     return statistics.fmean(samples[-LATEST_SAMPLES:]) > (1 + RISING_SHARE) * interval.mean
 
 
+def is_steady(marks: Sequence[Mark], estimate: float) -> bool:
+    """False when a whole second after the first third of what was counted went well beyond the estimate."""
+    latest = [mark for mark in marks if mark.seconds >= marks[-1].seconds / 3]
+    most = maximum_1s(latest)
+    return most is None or most <= (1 + UNSTEADY_SHARE) * estimate
+
+
 def _widened(interval: Interval) -> tuple[float, float]:
     reach = AGREEING_SHARE * interval.mean
     return min(interval.low, interval.mean - reach), max(interval.high, interval.mean + reach)
@@ -143,6 +154,7 @@ class Convergence:
             and self.interval is not None
             and overlap(before, self.interval) >= OVERLAP
             and not _rising(samples, self.interval)
+            and is_steady(marks, self.interval.mean)
         )
         self._agreeing = self._agreeing + 1 if agrees else 0
         return self._agreeing >= EVALUATIONS_IN_A_ROW and marks[-1].seconds >= self._least_seconds

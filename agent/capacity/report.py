@@ -69,7 +69,7 @@ def _read(wanted: Wanted, cap: int | None, outcome: Outcome, cpu_limit: float) -
     rate = interval.mean if interval else 0.0
     limited_by = estimate.limit_of(_seen(outcome, rate, cap, cpu_limit))
     sure = _doubt(outcome) <= UNSURE_SHARE * rate
-    settled = sure and outcome.stop_reason == "converged"
+    settled = sure and outcome.stop_reason == "converged" and estimate.is_steady(carried, rate)
     bound = estimate.bound_of_search(limited_by, converged=settled)
     return _Reading(rate, users, limited_by, bound, None, (*_notes(outcome), *(() if sure else (UNSURE,))))
 
