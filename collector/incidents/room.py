@@ -60,7 +60,7 @@ class IncidentRoom:
         self._clock = clock or SystemClock()
         self._registry = registry
         self._verdicts = verdicts
-        self._signs = Signs(self.rules.rules, self.book.baselines())
+        self._signs = Signs(self.rules.rules, self.book.baselines(), self._now())
         self._started_ns = self._clock.monotonic_ns()
         self._reader = Reader(
             registry,

@@ -19,6 +19,7 @@ from collector.incidents.seen import Seen
 from config.evidence import moment_of
 from config.points import Point
 from config.readiness import SUMMARY
+from config.uptime import CENTRE
 
 _PORTS = ("line", "trunk")
 SUBJECT_CHARACTERS = 180
@@ -43,12 +44,13 @@ class Windows(msgspec.Struct):
 class Signs:
     """The signs of every school. ``take`` is called by the consumer's thread, the rest by the room's."""
 
-    def __init__(self, rules: KindRules, baselines: Baselines) -> None:
+    def __init__(self, rules: KindRules, baselines: Baselines, started_at: datetime) -> None:
         self._rules = rules
         self._baselines = baselines
         self._lock = threading.Lock()
         self._seen: dict[str, dict[Key, Seen]] = defaultdict(dict)
         self._pings: dict[tuple[str, str], Windows] = defaultdict(Windows)
+        self._started_at = started_at
         self._levels: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
         self._raised: Baselines = {}
         self._last_point: dict[str, datetime] = {}
@@ -130,8 +132,10 @@ class Signs:
         sent, lost = _number(point, "sent") or 0, _number(point, "lost") or 0
         if line is None or not sent or point.fields.get("place") == "next_hop":
             return
-        windows = self._pings[school_id, line]
         length = timedelta(seconds=min(3600.0, _number(point, "window_seconds") or 60.0))
+        if lost == sent and point.fields.get("place") == CENTRE and at - length < self._started_at:
+            return  # it was the collector that was away
+        windows = self._pings[school_id, line]
         if windows.at is None or at - windows.at > length / 2:
             windows.dead = windows.dead + 1 if windows.at is None or not windows.answered else 1
             windows.at, windows.answered = at, False
