@@ -38,8 +38,8 @@ STEPS = {
 }
 
 
-EVIDENT = ("opened", "repeated", "resolved", "noted")
-"""Steps that say something of the fault itself."""
+EVIDENT = ("opened", "escalated", "resolved")
+"""Steps that say something of the fault itself; notes are among ourselves."""
 
 
 def incident_json(incident: Incident) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def title(incident: Incident, reader: Reader) -> str:
 
 
 def evidence_of(book: IncidentBook, incident: Incident, reader: Reader) -> list[tuple[datetime, str]]:
-    """What was seen of it and when, for the carrier: each school's own part, what happened, notes."""
+    """What was seen of it and when, for the carrier: each school's own part, and what happened."""
     parts = []
     for child in book.children_of(incident.id):
         until = reader.when(child.resolved_at) if child.resolved_at else "…"

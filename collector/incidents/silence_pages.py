@@ -25,6 +25,7 @@ from collector.web.rendering import SecurityHeaders, language_wished, page
 from config.words import translate
 
 PATH = "/silences"
+FIELDS = ("school", "line", "kind", "starts_at", "ends_at", "weekly", "why")
 
 
 def silence_page_routes(rooms: IncidentRooms, notice: str = "") -> list[BaseRoute]:
@@ -68,7 +69,8 @@ class SilencePages(Seeing):
             silences=[self._row(each, dict(kinds), {id_: school.name for id_, school in schools.items()})
                       for each in kept],
             may_act=who.may(Permission.ACKNOWLEDGE_INCIDENTS), of_county=who.sees(None),
-            schools=list(schools.values()), kinds=kinds, problem=problem, wish=wish or {},
+            schools=list(schools.values()), kinds=kinds, problem=problem,
+            wish={name: (wish or {}).get(name, "") for name in FIELDS},
         )  # fmt: skip
 
     def _act(self, request: Request, wish: Mapping[str, str]) -> Response:
@@ -91,9 +93,8 @@ class SilencePages(Seeing):
             raise bad_request("action: allowed: add, end")
 
     def _wished(self, wish: Mapping[str, str]) -> NewSilence:
-        given: dict[str, object] = {name: wish[name] for name in ("why", "school", "line") if wish.get(name)}
-        given |= {name: wish[name] for name in ("kind", "weekly") if wish.get(name)}
-        given |= {name: self._moment(wish[name], name) for name in ("starts_at", "ends_at") if wish.get(name)}
+        given: dict[str, object] = {name: wish[name] for name in FIELDS if wish.get(name)}
+        given |= {name: self._moment(wish[name], name) for name in ("starts_at", "ends_at") if name in given}
         try:
             return msgspec.convert(given, NewSilence)
         except msgspec.ValidationError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -12,8 +13,11 @@ from urllib.parse import urlencode
 import pytest
 from click.testing import CliRunner
 
+from collector.access import audit
 from collector.commands.incidents import command as incidents_command
 from collector.commands.silence import command as silence_command
+from collector.incidents.model import Facts, Incident, Quantity
+from collector.messages.outbox import Entry
 from tests.collector.running import Running, running, settings_in, wait_until
 
 MAC = "02:00:00:00:00:66"
@@ -52,8 +56,24 @@ def post(collector: Running, path: str, body: object, **headers: str) -> Any:
 
 
 def form(collector: Running, number: int, **fields: str) -> Any:
+    return posted(collector, f"/incidents/{number}", **fields)
+
+
+def posted(collector: Running, path: str, **fields: str) -> Any:
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
-    return collector.request("POST", f"/incidents/{number}", urlencode(fields), agent=None, headers=kind)
+    return collector.request("POST", path, urlencode(fields), agent=None, headers=kind)
+
+
+def shown(collector: Running, path: str) -> str:
+    answer = collector.request("GET", path, agent=None)
+    assert answer.status == 200, answer.body
+    return answer.body.decode()
+
+
+def logged(collector: Running) -> list[tuple[str, str]]:
+    """What the audit log says, the newest first."""
+    with collector.rooms.registry.reading() as connection:
+        return [(each.action, each.subject) for each in audit.entries(connection)]
 
 
 def test_a_rogue_router_is_an_incident_within_fifteen_seconds(rogue: dict[str, Any]) -> None:
@@ -139,6 +159,81 @@ def test_a_silence_by_the_api_is_listed_and_ended(collector: Running) -> None:
     assert collector.request("GET", "/api/v1/silences", agent=None).json["silences"] == []
 
 
+def test_a_silence_by_the_page_is_local_logged_and_ended(collector: Running) -> None:
+    wish = {
+        "action": "add",
+        "why": SCRIPT,
+        "school": "s2",
+        "ends_at": "2090-01-31T22:00",
+        "kind": "line_down",
+    }
+    refused = posted(collector, "/silences", **{**wish, "ends_at": "tomorrow"})
+    assert refused.status == 400
+    assert b"ends_at: allowed is like" in refused.body
+    assert posted(collector, "/silences", **{**wish, "school": "s9"}).status == 404
+    assert posted(collector, "/silences", action="add", ends_at="2090-01-31T22:00").status == 400
+    assert posted(collector, "/silences", action="x").status == 400
+    assert posted(collector, "/silences", **wish).status == 303
+    page = shown(collector, "/silences?lang=en")
+    assert "2090-01-31 22:00" in page
+    assert SCRIPT not in page
+    (kept,) = collector.request("GET", "/api/v1/silences", agent=None).json["silences"]
+    assert (kept["ends_at"], kept["kind"]) == ("2090-01-31T22:00:00+08:00", "line_down")
+    number = str(kept["id"])
+    assert posted(collector, "/silences", action="end", number="77").status == 404
+    assert posted(collector, "/silences", action="end", number=number).status == 303
+    assert "没有静默" in shown(collector, "/silences?lang=zh-CN")
+    assert logged(collector)[:2] == [("silence.end", number), ("silence.add", number)]
+
+
+def test_only_what_is_compared_is_accepted(collector: Running, rogue: dict[str, Any]) -> None:
+    number = rogue["id"]
+    assert form(collector, number, action="accept").status == 409
+    refused = post(collector, f"/api/v1/incidents/{number}/accept", {})
+    assert refused.status == 409
+    assert "rogue_router has no normal" in refused.json["detail"]
+    assert 'value="accept"' not in shown(collector, f"/incidents/{number}")
+
+
+def test_a_slower_port_is_accepted_by_its_page(collector: Running) -> None:
+    book, at = collector.rooms.incidents.book, datetime.now(UTC)
+    facts = Facts(Quantity(100_000_000, "bit/s"), Quantity(1_000_000_000, "bit/s"))
+    (one,) = book.begin(
+        [Incident(0, "port_slower", "s2", "port/wan0", "warning", "open", at, at, facts=facts)]
+    )
+    assert 'value="accept"' in shown(collector, f"/incidents/{one.id}")
+    assert form(collector, one.id, action="accept").status == 303
+    assert logged(collector)[0] == ("incident.accept", str(one.id))
+    assert book.baselines()["s2", "port/wan0"] == 100_000_000
+    assert "新的正常值" in shown(collector, f"/incidents/{one.id}?lang=zh-CN")
+
+
+@pytest.mark.parametrize(("language", "title"), [("zh-CN", "网络报障单"), ("en", "Fault report")])
+def test_the_fault_report_is_a_file_of_the_page(
+    collector: Running, rogue: dict[str, Any], language: str, title: str
+) -> None:
+    path = f"/incidents/{rogue['id']}/fault-report"
+    assert f"{path}.pdf" in shown(collector, f"/incidents/{rogue['id']}")
+    answer = collector.request("GET", f"{path}.txt?lang={language}&contact=Wang+123", agent=None)
+    text = answer.body.decode()
+    assert answer.status == 200
+    assert text.startswith(title)
+    assert "Wang 123" in text
+    assert SCRIPT not in text, "notes are among ourselves"
+    assert "attachment" in answer.headers["content-disposition"]
+    made = collector.request("GET", f"{path}.pdf?lang={language}", agent=None)
+    assert (made.status, made.body[:5]) == (200, b"%PDF-")
+    assert collector.request("GET", "/incidents/999/fault-report.pdf", agent=None).status == 404
+
+
+def test_what_reached_nobody_stands_on_the_page(collector: Running) -> None:
+    assert "given up" not in shown(collector, "/incidents?lang=en")
+    room, now = collector.rooms.messages, datetime.now(UTC)
+    room.outbox.put([Entry("k", "gone", "duty", "critical", "{}", now - timedelta(days=9))], now)
+    room.outbox.give_up_old(now)
+    assert "given up: 1." in shown(collector, "/incidents?lang=en")
+
+
 def test_the_commands_do_the_same(collector: Running, rogue: dict[str, Any], tmp_path: Path) -> None:
     config = tmp_path / "collector.yaml"
     config.write_text(f"data_directory: {collector.rooms.settings.data_directory}\n")
@@ -152,21 +247,22 @@ def test_the_commands_do_the_same(collector: Running, rogue: dict[str, Any], tmp
 
     status, text = run(incidents_command, "--json", "--open")
     assert status == 1
-    assert [each["id"] for each in json.loads(text)["incidents"] if each["state"] != "pending"] == [
-        rogue["id"]
-    ]
-    assert run(incidents_command, "--school", "s2")[0] == 0
+    listed_now = json.loads(text)["incidents"]
+    assert [each["id"] for each in listed_now if each["kind"] == "rogue_router"] == [rogue["id"]]
+    assert run(incidents_command, "--school", "s2")[0] == 1
     assert run(incidents_command, "--school", "s9")[0] == 2
     assert run(incidents_command, "note", number, "seen") == (0, f"incident {number}: noted\n")
     assert run(incidents_command, "ticket", number, "GD-8") == (0, f"incident {number}: ticket kept\n")
     assert run(incidents_command, "ack", "999")[0] == 2
+    assert "has no normal" in run(incidents_command, "accept", number)[1]
+    assert run(incidents_command, "accept", "999")[0] == 2
     status, text = run(incidents_command, "show", number)
     assert status == 0
     assert MAC in text
     assert "GD-8" in text
-    assert run(silence_command, "add", "--weekly", "SU 22:00-06:00", "--why", "x") == (0, "silence 2: kept\n")
+    assert run(silence_command, "add", "--weekly", "SU 22:00-06:00", "--why", "x") == (0, "silence 3: kept\n")
     assert "SU 22:00-06:00" in run(silence_command, "list")[1].replace("\n", "")
-    assert run(silence_command, "end", "2") == (0, "silence 2: ended\n")
-    assert run(silence_command, "end", "2")[0] == 2
+    assert run(silence_command, "end", "3") == (0, "silence 3: ended\n")
+    assert run(silence_command, "end", "3")[0] == 2
     assert run(silence_command, "add", "--why", "x")[0] == 2
     assert run(silence_command, "add", "--line", "l1", "--weekly", "SU 22:00-06:00", "--why", "x")[0] == 2
