@@ -255,12 +255,12 @@ class Circumstances(msgspec.Struct, frozen=True):
 
 def limit_of(seen: Circumstances) -> Limit:
     """What limited the test other than the line, the surest first."""
+    if seen.cap_bits_per_second and seen.rate_bits_per_second > 0.95 * seen.cap_bits_per_second:
+        return "rate_cap"
     if (seen.host_cpu_share or 0.0) > seen.cpu_limit:
         return "host_cpu"
     if (seen.far_cpu_share or 0.0) > seen.cpu_limit:
         return "far_end"
-    if seen.cap_bits_per_second and seen.rate_bits_per_second > 0.95 * seen.cap_bits_per_second:
-        return "rate_cap"
     if seen.window_limited_share > 0.5:
         return "window"
     loss = seen.retransmitted_share > LOSS_SHARE and not seen.queue

@@ -16,13 +16,13 @@ from config.units import BitsPerSecond, format_rate, parse_rate
 if TYPE_CHECKING:
     from agent.capacity.order import Wanted
     from agent.capacity.outcome import Progress
+    from agent.probe import Site
     from agent.settings import LoadedSettings
     from config.points import Point
 
 
-NOT_RECORDED = (
-    "not recorded; the county asks for one that counts with: xiaotong-collector capacity now SCHOOL"
-)
+RECORDED = "recorded: it counts as evidence of this school"
+NOT_RECORDED = "not recorded; with --record it counts as evidence of this school"
 
 
 class _Rate(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -58,13 +58,14 @@ class _Rate(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 )
 @click.option("--line", "lines", multiple=True, help="Id of a line to bind the test to.")
 @click.option("--force", is_flag=True, help="In lessons and beyond the month's bytes too.")
+@click.option("--record", "recorded", is_flag=True, help="Give the result to the collector as evidence.")
 @click.option("--json", "as_json", is_flag=True, help="Print the points as JSON.")
-def command(file: Path | None, as_json: bool, force: bool, **given: Any) -> None:
+def command(file: Path | None, as_json: bool, force: bool, recorded: bool, **given: Any) -> None:
     """Test what the line carries, down and up, IPv4 and IPv6, against the collector's responder.
 
     The status is 0 when it measured and every verify run passed, 1 when one failed or a test broke,
-    3 when there is nothing to measure or a verify run gave no answer. The result is shown, not recorded:
-    the county asks for one that counts with «xiaotong-collector capacity now SCHOOL».
+    3 when there is nothing to measure or a verify run gave no answer. The result is shown; it counts as
+    evidence with --record, or when the county asks: «xiaotong-collector capacity now SCHOOL».
     """
     from agent.capacity.order import Refused  # noqa: PLC0415
     from agent.defaults import loaded_or_example, site_for_a_person  # noqa: PLC0415
@@ -84,9 +85,21 @@ def command(file: Path | None, as_json: bool, force: bool, **given: Any) -> None
         except ProbeFailed as error:
             fail(str(error), ExitStatus.NOT_MET)
     click.echo(msgspec.json.encode(points).decode() if as_json else "\n".join(map(text_of, points)))
+    if recorded:
+        _record(site, points)
     if not as_json:
-        click.echo(NOT_RECORDED, err=True)
+        click.echo(RECORDED if recorded else NOT_RECORDED, err=True)
     raise SystemExit(int(status_of(points)))
+
+
+def _record(site: Site, points: list[Point]) -> None:
+    from agent.capacity.recording import record  # noqa: PLC0415
+    from agent.probe import ProbeFailed  # noqa: PLC0415
+
+    try:
+        record(site, points)
+    except ProbeFailed as error:
+        fail(str(error), ExitStatus.NOT_MET)
 
 
 def settings_of(

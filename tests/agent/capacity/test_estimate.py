@@ -108,6 +108,7 @@ CLEAN = {
         ({"host_cpu_share": None, "far_cpu_share": None}, "nothing"),
         ({"cap_bits_per_second": 100_000_000}, "rate_cap"),
         ({"cap_bits_per_second": 200_000_000}, "nothing"),
+        ({"cap_bits_per_second": 100_000_000, "host_cpu_share": 1.0}, "rate_cap"),
         ({"window_limited_share": 0.6}, "window"),
         ({"congestion_control": "reno", "retransmitted_share": 0.001}, "loss_under_reno"),
         ({"congestion_control": "cubic", "retransmitted_share": 0.001}, "loss_under_reno"),

@@ -143,3 +143,23 @@ def test_a_ticket_that_nobody_uses_costs_nothing_and_the_ledger_is_private(count
     ledger.drop_unused(now + timedelta(hours=1))
     assert ledger.bytes_since("s1", now - timedelta(minutes=1)) == used.bytes  # nobody knows what it moved
     ledger.close()
+
+
+def test_what_a_person_ran_is_recorded_when_they_ask_for_it(county: Running, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.touch(0o600)
+    token.write_text(county.tokens["a1"])
+    file = tmp_path / "agent.yaml"
+    file.write_text(
+        f"school: {{id: s1, lines: [{{id: l1}}]}}\nstate_directory: {tmp_path}\n"
+        "probes: {capacity: {busy_cpu: 1.0}}\n"
+        f"collector: {{url: 'http://127.0.0.1:{county.port}', token_file: {token}}}\n"
+    )
+    argv = [sys.executable, "-c", "from agent.main import main; main()", "capacity", "--config", str(file)]
+    asked = ["--most", "20M", "--direction", "down", "--family", "ipv4", "--record", "--force"]
+    done = subprocess.run([*argv, *asked], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "recorded: it counts" in done.stderr
+    (fields,) = county.stored("capacity").values()
+    assert fields["cap_bits_per_second"] == 20_000_000
+    assert fields["limited_by"] == "rate_cap"
