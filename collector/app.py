@@ -29,8 +29,8 @@ from collector.enrolment.routes import enrolment_routes
 from collector.incidents.api import incident_api_routes
 from collector.incidents.pages import incident_page_routes
 from collector.incidents.report_routes import fault_report_routes
-from collector.incidents.silence_pages import silence_page_routes
 from collector.incidents.room import IncidentRoom
+from collector.incidents.silence_pages import silence_page_routes
 from collector.ingest.answers import Answer, answer_refusal
 from collector.ingest.consumer import Consumer
 from collector.ingest.journal import Journal
@@ -59,6 +59,7 @@ from collector.web.api_document import document_routes
 from collector.web.board import Board
 from collector.web.errors import answer_missing
 from collector.web.events import Events
+from collector.web.health import health_routes
 from collector.web.problems import answer_broken, answer_http, answer_invalid
 from collector.web.readiness_routes import readiness_routes
 from collector.web.routes import page_routes
@@ -196,6 +197,7 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *access_routes(rooms.access, rooms.settings.notice),
         *region_routes(rooms.region, rooms.settings.notice),
         *metrics_routes(rooms),
+        *health_routes(rooms),
         *enrolment_routes(rooms.enrolment, rooms.settings),
         *ticket_routes(rooms),
         *icmpv6_routes(rooms, rooms.icmpv6),

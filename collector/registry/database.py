@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -89,11 +93,84 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _migrate(engine: Engine) -> None:
-    settings = Config()
-    settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    settings.set_main_option("path_separator", "os")
+    with _versions(engine) as settings:
+        command.upgrade(settings, "head")
+
+
+@contextlib.contextmanager
+def _versions(engine: Engine) -> Iterator[Config]:
+    """Alembic's settings on one transaction, which no other collector migrates beside."""
+    settings = _config()
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7823641)")
         settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")
+        try:
+            yield settings
+        except CommandError as error:
+            raise RegistryError(
+                f"registry: its tables are of a version that this one does not know: {error}"
+            ) from None
+
+
+def _config() -> Config:
+    settings = Config()
+    settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    settings.set_main_option("path_separator", "os")
+    return settings
+
+
+class Schema(NamedTuple):
+    """Which tables a database has, and which this version wants; None where none were made yet."""
+
+    current: str | None
+    newest: str
+
+
+def schema_of(url: str) -> Schema:
+    """Look, and change nothing. Raises RegistryError."""
+    parsed = _parsed(url)
+    newest = ScriptDirectory.from_config(_config()).get_current_head() or ""
+    if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
+        return Schema(None, newest)
+    with _opened(parsed) as engine, engine.connect() as connection:
+        return Schema(MigrationContext.configure(connection).get_current_revision(), newest)
+
+
+def change_schema(url: str, revision: str | None = None) -> Schema:
+    """Bring the tables forward to the newest, or to ``revision``, «-1» for one back. Raises RegistryError."""
+    with _opened(_parsed(url)) as engine:
+        with _versions(engine) as settings:
+            context = MigrationContext.configure(settings.attributes["connection"])
+            known = ScriptDirectory.from_config(settings)
+            if _lies_back(known, context.get_current_revision(), revision):
+                command.downgrade(settings, revision or "")
+            else:
+                command.upgrade(settings, revision or "head")
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    return Schema(current, known.get_current_head() or "")
+
+
+def _lies_back(known: ScriptDirectory, current: str | None, revision: str | None) -> bool:
+    if revision is None or current is None:
+        return False
+    if revision.startswith("-"):
+        return True
+    return revision in {each.revision for each in known.iterate_revisions(current, "base")} - {current}
+
+
+@contextlib.contextmanager
+def _opened(url: URL) -> Iterator[Engine]:
+    """An engine for as long as the block lasts; what the database refuses is one line."""
+    try:
+        engine = _made(url)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+    except ModuleNotFoundError as error:
+        raise RegistryError(f"registry.url: the driver {error.name} is not installed") from None
+    except (sa.exc.DBAPIError, OSError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise RegistryError(f"registry.url: {url.render_as_string()} cannot be used: {reason}") from None

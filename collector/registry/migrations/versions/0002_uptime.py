@@ -47,6 +47,12 @@ def upgrade() -> None:
     op.create_index("ix_maintenances_ends_at", "maintenances", ["ends_at"])
 
 
+def downgrade() -> None:
+    """Drop them."""
+    for table in ("outage_corrections", "outages", "maintenances", "collector_runs", "uptime_days"):
+        op.drop_table(table)
+
+
 def _outages() -> None:
     op.create_table(
         "outages",
