@@ -22,12 +22,14 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Most tests wait more than they work, so they run side by side; what measures rates and delays runs alone.
+# Most tests wait more than they work, so they run side by side, the networks of the lab two at a time; what
+# measures rates and delays runs alone.
 # The gate stands where the suite stands: raise it when the suite rises.
 cover: $(VENV)/.installed-dev
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 3 --dist loadfile -m "not lab and not quiet"
-	$(BIN)/coverage run -m pytest -m "lab or quiet"
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile -m "lab and not quiet"
+	$(BIN)/coverage run -m pytest -m quiet
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90 --skip-covered --sort=cover
 

@@ -71,10 +71,11 @@ def calibrate() -> None:
 @main.command("demo")
 @click.option("--port", default=8080, show_default=True, help="Port of the page on this host's loopback.")
 @click.option("--recorded", is_flag=True, help="Show the recorded county, even as root.")
-def demo(port: int, recorded: bool) -> None:
+@click.option("--lab", help="Name the live county's namespaces so; else by chance.")
+def demo(port: int, recorded: bool, lab: str | None) -> None:
     """Show a county of six schools with different troubles, on its page."""
     try:
-        demonstration.run(port, console, live=False if recorded else None)
+        demonstration.run(port, console, live=False if recorded else None, lab=lab)
     except KeyboardInterrupt:
         console.print("taken down")
     except OSError as error:

@@ -25,12 +25,12 @@ _CONNECT_SECONDS = 5.0
 _PIECE_BYTES = 65536
 
 
-def run(port: int, console: Console, *, live: bool | None = None) -> None:
+def run(port: int, console: Console, *, live: bool | None = None, lab: str | None = None) -> None:
     """Show the county until Ctrl-C. Raises LabError, and OSError for a port that is in use."""
     if live is None:
         live = os.geteuid() == 0
     if live:
-        _show_live(port, console)
+        _show_live(port, console, lab)
     else:
         recorded.show(port, console)
 
@@ -43,10 +43,10 @@ def record(seconds: float, console: Console) -> None:
         recorded.keep(data, play, console)
 
 
-def _show_live(port: int, console: Console) -> None:
+def _show_live(port: int, console: Console, lab: str | None) -> None:
     with Door(port) as door:
         console.print("Building a county of six schools in network namespaces …")
-        with standing() as play:
+        with standing(lab) as play:
             door.open_to(play.county.centre)
             console.print(f"The county's page: http://127.0.0.1:{port}/   Ctrl-C takes it down.")
             while True:
@@ -54,10 +54,10 @@ def _show_live(port: int, console: Console) -> None:
 
 
 @contextlib.contextmanager
-def standing() -> Iterator[Play]:
+def standing(lab: str | None = None) -> Iterator[Play]:
     """The county, its collector and its agents, running."""
-    with Lab() as lab:
-        play = Play(lab, "demo", scenario.load(DEMO))
+    with Lab(lab) as built:
+        play = Play(built, "demo", scenario.load(DEMO))
         play.county.wait_for_ipv6()
         play.stage.open()
         yield play

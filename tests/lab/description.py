@@ -75,9 +75,13 @@ class School(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class County(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole network: the carriers are those that the lines name."""
+    """The whole network: the carriers are those that the lines name.
+
+    ``outline`` names a GeoJSON file in this folder, which becomes the county's map.
+    """
 
     schools: tuple[School, ...]
+    outline: str = ""
 
     def __post_init__(self) -> None:
         _unique([school.id for school in self.schools], "school")

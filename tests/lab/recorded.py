@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tests.lab.play import Play
 
 RECORDING = Path(__file__).with_name("recorded_county.jsonl.gz")
+OUTLINE = Path(__file__).with_name("demo_outline.geojson")
 NOTICE = "录制的数据，不是实时数据 · Recorded in the lab, not live"
 WRITE = "/api/v2/write?org=xiaotong&bucket=raw&precision=ns"
 COLLECTOR = Path(sys.executable).parent / "xiaotong-collector"
@@ -127,6 +128,7 @@ def _prepare(folder: Path, recording: Recording, port: int) -> dict[str, str]:
         "access": {"anonymous": "display"},
         "notice": NOTICE,
         "verdicts": {"plans": list(recording.plans)},
+        "web": {"map": str(OUTLINE)},
     }
     (folder / "collector.yaml").write_text(yaml.safe_dump(written, allow_unicode=True), encoding="utf-8")
     (folder / "data").mkdir(mode=0o700)

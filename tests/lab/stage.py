@@ -26,6 +26,7 @@ LOOPBACK = "127.0.0.1"
 GATEWAY = "gateway"
 COMMUNITY_FILE = "community"
 COMMANDS = Path(sys.executable).parent
+FOLDER = Path(__file__).parent
 LAB_PROBES: dict[str, dict[str, object]] = {
     "interfaces": {"window": "10s", "look": "2s"},
     "capacity": {"busy_cpu": 1.0},
@@ -192,6 +193,7 @@ table inet tests {{
             },
             "verdicts": {"plans": list(self.plans), "rejudge": "2s"},
             "incidents": {"settle": "1s"},
+            "web": {"map": str(FOLDER / outline) if (outline := self.county.county.outline) else ""},
         }
 
     def _declare(self, data: Path) -> None:
@@ -226,7 +228,10 @@ table inet tests {{
             "collector": {"url": f"http://{addresses.CENTRE[0]}:{HTTP_PORT}", "token_file": str(token)},
             "spool": {"flush": "2s", "hold": "500ms"},
             "heartbeat": {"every": "2s"},
-            "schedule": {"start_pause": "2s", "hours": _ALWAYS if "capacity" in self.probes else {}},
+            "schedule": {
+                "start_pause": "2s",
+                "hours": _ALWAYS if "capacity" in self._probes_of(school) else {},
+            },
             "runner": {"report_every": "10s"},
             "kernel": {"sys": str(hardware_ports(self.lab.directory, school))},
             "probes": self._probes_of(school),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -54,13 +55,14 @@ def test_a_port_in_use_is_one_line() -> None:
 @pytest.mark.lab
 @pytest.mark.needs_root
 def test_the_live_county_is_shown_on_loopback_and_leaves_nothing() -> None:
-    before = set(NAMES.glob(f"{PREFIX}-*"))
-    with _demo():
+    lab = f"d{os.getpid() % 1000}"
+    with _demo("--lab", lab):
         assert recorded.NOTICE not in _get_within("/", 60)
         schools = json.loads(_get_within("/api/v1/schools", 5))
         assert len(schools["schools"]) == SCHOOLS
         assert _answer_within("s3", "egress_all_2018", "not_met", 60)
-    assert set(NAMES.glob(f"{PREFIX}-*")) <= before
+        assert list(NAMES.glob(f"{PREFIX}-{lab}-*"))
+    assert list(NAMES.glob(f"{PREFIX}-{lab}-*")) == []
 
 
 def _command(*options: str) -> list[str]:
