@@ -6,6 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request
 
+from collector.bodies import TooLong, body_of
+
 MAX_BODY_BYTES = 16 * 1024
 MAX_FIELDS = 50
 TYPE = "application/x-www-form-urlencoded"
@@ -38,15 +40,14 @@ async def form_of(request: Request) -> Form:
     """The form that a request carries. Raises BadForm for one too long or of another kind."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != TYPE:
         raise BadForm
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BadForm
     try:
-        return Form(parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
-    except ValueError:
+        body = await body_of(request, MAX_BODY_BYTES)
+        fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except (TooLong, TimeoutError, ValueError):
         raise BadForm from None
+    if any("\0" in value for values in fields.values() for value in values):
+        raise BadForm  # PostgreSQL keeps no such text
+    return Form(fields)
 
 
 def page_after(wanted: str) -> str:

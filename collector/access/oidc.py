@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import secrets
 import threading
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from joserfc.errors import JoseError
 from collector.access.settings import OidcSettings
 from collector.access.tables import OidcLoginRow, UserRow
 from collector.access.users import User, read_user
+from collector.bodies import json_of
 from collector.registry import Registry
 from collector.registry.tokens import digest_of, new_token
 
@@ -118,7 +120,7 @@ class Oidc:
     def _taken(self, state: str, cookie: str) -> tuple[str, str, str]:
         """What was kept of this login, which can be finished once and by the browser that began it."""
         digest = digest_of(state)
-        if digest is None or not secrets.compare_digest(state, cookie):
+        if digest is None or not hmac.compare_digest(state.encode(), cookie.encode()):
             raise OidcError("this login was not begun here")
         wanted = OidcLoginRow.digest == digest
         with self._registry.writing() as connection:
@@ -220,6 +222,6 @@ class Oidc:
         if answer.status != 200 or len(content) > MAX_ANSWER_BYTES:
             raise OidcError(f"the login service answers with status {answer.status}")
         try:
-            return msgspec.json.decode(content, type=shape)
+            return json_of(content, shape)
         except msgspec.DecodeError:
             raise OidcError("the login service's answer cannot be read") from None

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
-"""What proxies add."""
+FORWARDED = frozenset({"forwarded", "via", "true-client-ip", "cf-connecting-ip", "x-real-ip", "x-client-ip"})
+"""What proxies add, besides ``X-Forwarded-…``."""
 
 
 def comes_from_elsewhere(request: Request, *, silent: bool = False) -> bool:
@@ -35,10 +35,14 @@ def is_on_this_host(request: Request) -> bool:
 
     The name matters: a name of another site that resolves to loopback (DNS rebinding) is not this host.
     """
-    if request.client is None or any(name in request.headers for name in FORWARDED):
+    if request.client is None or _is_passed_on(request):
         return False
     named = _host(request.headers.get("host", ""))
     return is_loopback(request.client.host) and (named == "localhost" or is_loopback(named))
+
+
+def _is_passed_on(request: Request) -> bool:
+    return any(name in FORWARDED or name.startswith("x-forwarded-") for name in request.headers)
 
 
 def client_address(request: Request, proxies: Collection[str]) -> str:

@@ -17,6 +17,7 @@ import msgspec
 import urllib3
 
 from collector.access.settings import CountySettings, RegionSettings
+from collector.bodies import json_of
 from collector.verdicts.ticker import Ticker
 from config.clock import Clock
 
@@ -151,7 +152,7 @@ class Region:
         if answer.status != 200:
             raise NoFigures(f"answers with status {answer.status}")
         try:
-            return msgspec.json.decode(body[: MAX_ANSWER_BYTES + 1], type=CountyFigures)
+            return json_of(body[: MAX_ANSWER_BYTES + 1], CountyFigures)
         except msgspec.DecodeError:
             raise NoFigures("gives an answer that cannot be read") from None
 

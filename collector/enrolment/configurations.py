@@ -131,7 +131,8 @@ class Configurations:
         base: Document = {} if plan is None else {"plan": plan}
         document = merged(base, *(version.document for _, version in found if version))
         document["school"] = _with_units(plain_of(school))
-        numbers = [(scope.kind, version.number) for scope, version in found if version]
+        # the time too: numbers come again when the registry is restored from a backup
+        numbers = [(scope.kind, version.number, version.set_at) for scope, version in found if version]
         told = msgspec.json.encode([numbers, document["school"], document.get("plan")])
         return Effective(hashlib.sha256(told).hexdigest()[:REVISION_CHARACTERS], document)
 

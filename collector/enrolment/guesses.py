@@ -14,6 +14,14 @@ IPV6_PREFIX = 64
 """One customer has at least a /64 to guess from."""
 
 
+class TooManyGuesses(Exception):
+    """An address that has to wait."""
+
+    def __init__(self, wait_seconds: float) -> None:
+        super().__init__("too many wrong codes; wait")
+        self.wait_seconds = wait_seconds
+
+
 class Guesses:
     """A bucket of tries for each address, and a window over all that were wrong. Safe between threads."""
 

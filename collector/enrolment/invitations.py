@@ -17,7 +17,7 @@ from collector.registry import Registry, RegistryError
 from collector.registry.copies import count_change
 from collector.registry.ids import ALLOWED, is_id
 from collector.registry.registry import free_agent_id, refuse_unknown_school
-from collector.registry.tables import AgentRow, TokenRow
+from collector.registry.tables import AgentRow, SchoolRow, TokenRow
 
 KEPT_DAYS = 90
 """Codes that were used or ran out are kept so long, to tell their holder what became of them."""
@@ -102,6 +102,7 @@ class Invitations:
                 raise NotOpened("the code is no longer valid; ask the county for a new one")
             if connection.scalar(sa.select(TokenRow.agent_id).where(TokenRow.digest == token_digest)):
                 raise NotOpened("this token was used before; enrol with a new one")
+            _refuse_taken(connection, row.agent_name, row.school_id)
             agent = _enrolled(connection, row.school_id, row.agent_name, token_digest, now)
             used = sa.update(CodeRow).where(CodeRow.digest == digest)
             connection.execute(used.values(used_at=now, agent_id=agent, token_digest=token_digest))
@@ -119,6 +120,8 @@ def _again(row: sa.Row[tuple[object, ...]], token_digest: str) -> Enrolled:
 
 def _enrolled(connection: Connection, school: str, name: str, token_digest: str, now: datetime) -> str:
     """The agent's id. One that is there already is enrolled anew: its old tokens end."""
+    # two codes of one school at two collectors would find the same number free
+    connection.execute(sa.select(SchoolRow.id).where(SchoolRow.id == school).with_for_update())
     agent_id = name or free_agent_id(connection, school)
     if connection.scalar(sa.select(AgentRow.id).where(AgentRow.id == agent_id)) is None:
         row = {"id": agent_id, "school_id": school, "name": agent_id, "created_at": now}
@@ -131,6 +134,16 @@ def _enrolled(connection: Connection, school: str, name: str, token_digest: str,
     connection.execute(sa.insert(TokenRow).values(held))
     count_change(connection, "agents")
     return agent_id
+
+
+def _refuse_taken(connection: Connection, name: str, school: str) -> None:
+    """The name was free, or this school's, when its code was made; another school may have it by now."""
+    try:
+        _refuse_foreign(connection, name, school)
+    except RegistryError:
+        raise NotOpened(
+            "another school has an agent of that name by now; ask the county for a new code"
+        ) from None
 
 
 def _refuse_foreign(connection: Connection, name: str, school: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from collector.enrolment.configurations import Configurations, Effective
-from collector.enrolment.guesses import Guesses
+from collector.enrolment.guesses import Guesses, TooManyGuesses
 from collector.enrolment.invitations import Enrolled, Invitations, NotOpened
 from collector.enrolment.sealing import Seal
 from collector.enrolment.states import MAX_REASON, AgentState, States
@@ -46,6 +47,7 @@ class EnrolmentRoom:
         self._plan = plan_to_send(settings)
         self._seal = seal_of(settings)
         self._seen: dict[str, datetime] = {}
+        self._enrolling = threading.Lock()
 
     def tick(self) -> None:
         """Write what agents said."""
@@ -56,12 +58,19 @@ class EnrolmentRoom:
         self.states.flush()
 
     def enrol(self, address: str, code: str, token_digest: str) -> Enrolled:
-        """Exchange a code. Raises NotOpened; a wrong one counts against the address."""
-        try:
-            return self.invitations.open(code, token_digest, address, self.now())
-        except NotOpened:
-            self.guesses.wrong(address)
-            raise
+        """Exchange a code. Raises NotOpened, a wrong one counts against the address; and TooManyGuesses.
+
+        One code at a time: of a thousand that are sent at once each is counted before the next is looked at.
+        """
+        with self._enrolling:
+            wait = self.guesses.wait_seconds(address)
+            if wait > 0:
+                raise TooManyGuesses(wait)
+            try:
+                return self.invitations.open(code, token_digest, address, self.now())
+            except NotOpened:
+                self.guesses.wrong(address)
+                raise
 
     def heard(self, agent: Identified, beat: Heartbeat, address: str) -> Mapping[str, object]:
         """Note what an agent says; gives what it is told with the answer to its heartbeat."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import re
@@ -16,7 +15,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from collector.access import Permission, permitted
-from collector.access.origin import is_loopback
+from collector.access.origin import client_address, is_loopback
+from collector.bodies import BODY_SECONDS, TooLong, body_of, json_of
+from collector.enrolment.guesses import TooManyGuesses
 from collector.enrolment.invitations import NotOpened
 from collector.enrolment.room import EnrolmentRoom
 from collector.enrolment.sealing import has_secrets
@@ -29,7 +30,6 @@ from config.settings import SettingsError
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 2048
-BODY_SECONDS = 10.0
 CA_PATH, ENROL_PATH = "/api/v1/enrol/ca", "/api/v1/enrol"
 TOKEN_PATH, PROOF_PATH = "/api/v1/agent/token", "/api/v1/agent/token/proof"
 CONFIG_PATH = "/api/v1/agent/config"
@@ -93,10 +93,8 @@ class Routes:
             return refusal.response()
 
     async def _enrolled(self, request: Request) -> Response:
-        address = request.client.host if request.client else ""
-        wait = self._room.guesses.wait_seconds(address)
-        if wait > 0:
-            raise Refusal(429, "too many wrong codes; wait", wait)
+        address = client_address(request, self._settings.access.proxies)
+        self._refuse_guesser(address)
         asked = await _asked(request, EnrolRequest)
         _refuse_no_digest(asked.token_digest)
         try:
@@ -104,8 +102,16 @@ class Routes:
         except NotOpened as reason:
             log.warning("enrolment refused address=%s reason=%s", address, reason)
             raise Refusal(403, str(reason)) from None
+        except TooManyGuesses as many:
+            raise Refusal(429, str(many), many.wait_seconds) from None
         log.info("enrolled agent=%s school=%s address=%s", enrolled.agent, enrolled.school, address)
         return JSONResponse({"agent": enrolled.agent, "school": enrolled.school})
+
+    def _refuse_guesser(self, address: str) -> None:
+        """Before its body is read; once more when its code is looked at."""
+        wait = self._room.guesses.wait_seconds(address)
+        if wait > 0:
+            raise Refusal(429, str(TooManyGuesses(wait)), wait)
 
     async def authority(self, _request: Request) -> Response:
         """The certificate that the county's agents trust; 404 where every system's will do."""
@@ -132,7 +138,10 @@ class Routes:
     async def prove(self, request: Request) -> Response:
         """An agent shows the token that it keeps: its others end."""
         identity, token = _agent(request), token_of(request)
-        await run_in_threadpool(self._room.tokens.prove, identity, token, self._room.now())
+        try:
+            await run_in_threadpool(self._room.tokens.prove, identity, token, self._room.now())
+        except RegistryError as error:
+            return Refusal(409, str(error)).response()
         log.info("token replaced agent=%s", identity.agent_id)
         return Response(status_code=204)
 
@@ -186,17 +195,12 @@ def _is_private(request: Request) -> bool:
 
 
 async def _asked(request: Request, shape: type[T]) -> T:
-    body = bytearray()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise Refusal(413, f"more than {MAX_BODY_BYTES} bytes")
+        return json_of(await body_of(request, MAX_BODY_BYTES), shape)
+    except TooLong:
+        raise Refusal(413, f"more than {MAX_BODY_BYTES} bytes") from None
     except TimeoutError:
         raise Refusal(408, f"the body was not whole within {BODY_SECONDS:g} s") from None
-    try:
-        return msgspec.json.decode(bytes(body), type=shape)
     except msgspec.DecodeError as error:
         raise Refusal(400, str(error)) from None
 

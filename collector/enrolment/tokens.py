@@ -51,7 +51,8 @@ class Tokens:
     def announce(self, agent: Identified, token: str, digest: str, now: datetime | None = None) -> None:
         """Let the next token of an agent open as well; one announced before and never proved ends.
 
-        ``token`` is the one that asked. Raises RegistryError for a digest that is in use.
+        ``token`` is the one that asked. Raises RegistryError for a digest that is in use, and for
+        a token that was replaced itself.
         """
         now = now or datetime.now(UTC)
         asking = digest_of(token)
@@ -61,6 +62,7 @@ class Tokens:
                 raise RegistryError("the digest is that of a token in use")
             if owner is not None:
                 return
+            _refuse_ending(connection, asking)
             others = sa.delete(TokenRow).where(TokenRow.agent_id == agent.agent_id, TokenRow.digest != asking)
             connection.execute(others)
             row = {"digest": digest, "agent_id": agent.agent_id, "created_at": now}
@@ -69,11 +71,15 @@ class Tokens:
         self._forget()
 
     def prove(self, agent: Identified, token: str, now: datetime | None = None) -> None:
-        """The agent holds this token for good: its others end after the overlap."""
+        """The agent holds this token for good: its others end after the overlap.
+
+        Raises RegistryError for a token that ends itself: whoever has an old one ends no newer one with it.
+        """
         now = now or datetime.now(UTC)
         ends = now + self._overlap
         others = sa.and_(TokenRow.agent_id == agent.agent_id, TokenRow.digest != digest_of(token))
         with self._registry.writing() as connection:
+            _refuse_ending(connection, digest_of(token))
             connection.execute(sa.delete(TokenRow).where(others, TokenRow.expires_at <= now))
             ending = sa.update(TokenRow).where(others, TokenRow.expires_at.is_(None))
             if connection.execute(ending.values(expires_at=ends)).rowcount:
@@ -83,6 +89,12 @@ class Tokens:
     def _forget(self) -> None:
         self._registry.forget_tokens()
         self._ages.forget()
+
+
+def _refuse_ending(connection: Connection, digest: str | None) -> None:
+    ends = connection.scalar(sa.select(TokenRow.expires_at).where(TokenRow.digest == digest))
+    if ends is not None:
+        raise RegistryError("the token was replaced already")
 
 
 def _read_ages(connection: Connection) -> Mapping[str, datetime]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from config.clock import Clock
 
+Ns = Annotated[int, msgspec.Meta(ge=-(2**62), lt=2**62)]
+"""What fits every store; 2**62 ns of a wall clock are the year 2116."""
 AgentState = Literal["running", "restarting", "stopping"]
 
 
@@ -23,8 +25,8 @@ class Heartbeat(msgspec.Struct, frozen=True):
     """The body of a heartbeat, as ARCHITECTURE.md says."""
 
     boot_id: str
-    wall_ns: int
-    monotonic_ns: int
+    wall_ns: Ns
+    monotonic_ns: Ns
     uptime_seconds: float
     version: str
     state: AgentState

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 import collector
 from collector.access import Permission, permitted
 from collector.batch import encode_batch
+from collector.bodies import json_of
 from collector.ingest.agent_series import AgentIdentity, Agents
 from collector.ingest.answers import Answer
 from collector.ingest.bodies import Receiving, decode
@@ -247,7 +248,7 @@ class IngestService:
         with receiving.turn(identity.agent_id), receiving.room(MAX_HEARTBEAT_BYTES):
             body = await receiving.body(request)
         try:
-            beat = msgspec.json.decode(body[: MAX_HEARTBEAT_BYTES + 1], type=Heartbeat)
+            beat = json_of(body[: MAX_HEARTBEAT_BYTES + 1], Heartbeat)
         except msgspec.DecodeError as error:
             raise Answer(400, "invalid", f"heartbeat: {error}") from None
         sent = Clocks(beat.boot_id[:64], beat.wall_ns, beat.monotonic_ns)

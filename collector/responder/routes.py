@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from collector.access import Permission, permitted
+from collector.bodies import json_of
 from collector.ingest.answers import Answer
 from collector.ingest.credentials import identify
 from collector.ingest.intake import Agents
@@ -67,7 +68,7 @@ async def _body(request: Request) -> bytes:
 
 def _asked(body: bytes) -> TicketRequest:
     try:
-        return msgspec.json.decode(body, type=TicketRequest)
+        return json_of(body, TicketRequest)
     except msgspec.DecodeError as error:
         raise Denied(400, str(error)) from None
 

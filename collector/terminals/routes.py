@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from collector.access import Permission, permitted
 from collector.access.origin import comes_from_elsewhere
+from collector.bodies import TooLong, body_of, json_of
 from collector.connections import SOCKET
 from collector.ingest.journal import JournalFull
 from collector.registry import Registry
@@ -157,14 +158,9 @@ async def _read(request: Request, shape: type[T]) -> T | None:
     """A small JSON body; None for any other. Its media type makes a foreign page's browser ask first."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         return None
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BODY_BYTES:
-            return None
     try:
-        return msgspec.json.decode(body, type=shape)
-    except msgspec.DecodeError:
+        return json_of(await body_of(request, MOST_BODY_BYTES), shape)
+    except (TooLong, TimeoutError, msgspec.DecodeError):
         return None
 
 

@@ -164,8 +164,7 @@ class CountyApi:
     def audit(self, after: After = "", limit: Limit = PAGE, since: Since = None) -> given.Audit:
         """Who did what, the newest first."""
         before = _number(after) if after else None
-        if since is not None and since.tzinfo is None:
-            since = since.replace(tzinfo=UTC)
+        since = _utc(since) if since is not None else None
         with self._access.registry.reading() as connection:
             found = audit.entries(connection, before=before, since=since, limit=limit + 1)
         following = str(found[limit - 1].id) if len(found) > limit else None
@@ -175,6 +174,13 @@ class CountyApi:
 def _who(request: Request) -> Who:
     who: Who = request.state.who
     return who
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise bad_request("since: a moment of the years 1 to 9999 is allowed") from None
 
 
 def _numbered(rows: Sequence[tuple[int, object]], after: str, limit: int) -> tuple[list, str | None]:  # type: ignore[type-arg]

@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from collector.access import Permission, permitted
+from collector.bodies import TooLong, body_of, json_of
 from collector.registry import RegistryError
 from collector.store.interface import StoreUnavailable
 from collector.web.problems import Problem, answer_of, as_json
@@ -108,14 +109,14 @@ def _taking(
 
 
 async def _decoded(request: Request, takes: Any) -> Any:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {MAX_BODY_BYTES} bytes are allowed")
     try:
-        return msgspec.json.decode(bytes(body), type=takes)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return json_of(await body_of(request, MAX_BODY_BYTES), takes)
+    except TooLong:
+        said = f"at most {MAX_BODY_BYTES} bytes are allowed"
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, said) from None
+    except TimeoutError:
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, "the body was not whole in time") from None
+    except msgspec.DecodeError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
 
 

@@ -17,16 +17,21 @@ from collector.web.board import Board
 
 LOOK_SECONDS = 1.0
 RETRY_MS = 5000
+LIFE_SECONDS = 600.0
+"""Then a stream ends and its page asks again, and is asked who it is: nobody's login outlives itself here."""
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class Events:
     """The open streams, bounded in number. ``end`` closes them, so that they hold up no stop."""
 
-    def __init__(self, board: Board, most: int, keep_alive_seconds: float) -> None:
+    def __init__(
+        self, board: Board, most: int, keep_alive_seconds: float, life_seconds: float = LIFE_SECONDS
+    ) -> None:
         self._board = board
         self._most = most
         self._keep_alive_seconds = keep_alive_seconds
+        self._life_seconds = life_seconds
         self._open = 0
         self._ended = False
         self._run = secrets.token_hex(4)
@@ -53,8 +58,8 @@ class Events:
         loop = asyncio.get_running_loop()
         try:
             yield f"retry: {RETRY_MS}\n\n"
-            spoke = loop.time()
-            while not self._ended:
+            began = spoke = loop.time()
+            while not self._ended and loop.time() - began < self._life_seconds:
                 number = f"{self._run}-{self._board.number()}"
                 if number != told:
                     told, spoke = number, loop.time()
