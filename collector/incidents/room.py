@@ -30,6 +30,7 @@ from config.points import Point
 log = logging.getLogger(__name__)
 
 NS = 10**9
+BASELINES_EVERY_SECONDS = 60.0
 BASELINES_READ_AGAIN = timedelta(minutes=10)
 """How far back baselines of other processes are read: their clocks may be that much behind."""
 
@@ -62,6 +63,7 @@ class IncidentRoom:
         self._verdicts = verdicts
         self._signs = Signs(self.rules.rules, self.book.baselines(), self._now())
         self._started_ns = self._clock.monotonic_ns()
+        self._rebase_at = 0.0
         self._reader = Reader(
             registry,
             verdicts,
@@ -91,9 +93,8 @@ class IncidentRoom:
             return []
         self._verdicts.tick()
         now = self._now()
-        self.book.put_baselines(self._signs.raised(), now)
-        self._signs.rebase(self.book.baselines(now - BASELINES_READ_AGAIN), now)
         standing = {each.key: each for each in self.book.unresolved()}
+        self._share_baselines(standing.values(), now)
         look = self._reader.look(now, frozenset(standing))
         seen = conditions(look)
         groups = grouping.groups(
@@ -106,6 +107,14 @@ class IncidentRoom:
         for change in changes:
             _tell(change)
         return changes
+
+    def _share_baselines(self, standing: Iterable[Incident], now: datetime) -> None:
+        """Write ours; read what others wrote, at once where somebody has accepted something."""
+        self.book.put_baselines(self._signs.raised(), now)
+        seconds = self._clock.monotonic_ns() / NS
+        if seconds >= self._rebase_at or any(each.accepted_by for each in standing):
+            self._rebase_at = seconds + BASELINES_EVERY_SECONDS
+            self._signs.rebase(self.book.baselines(now - BASELINES_READ_AGAIN), now)
 
     def _has_settled(self) -> bool:
         return (self._clock.monotonic_ns() - self._started_ns) / NS >= self.settings.settle

@@ -22,7 +22,7 @@ def made(tmp_path: Path) -> Iterator[Made]:
     def make(*schools: School, **options: Any) -> Watched:
         county = Watched(tmp_path, schools, **options)
         counties.append(county)
-        county.go(90)
+        county.go(90, step=15)
         return county
 
     yield make

@@ -80,8 +80,8 @@ def test_numbers_grow_so_that_every_message_has_its_key(made: Made) -> None:
     county = made(school("s1", "telecom"), school("s2", "mobile"))
     for _ in range(2):
         county.alive.discard("s1")
-        county.go(240)
+        county.go(240, step=20)
         county.alive.add("s1")
-        county.go(120)
+        county.go(120, step=20)
     told = [each.key for each in county.changes if each.send]
     assert len(told) == len(set(told)) == 4
