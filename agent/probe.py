@@ -28,6 +28,8 @@ class Site(msgspec.Struct, frozen=True):
     ``stands_on`` is ``gateway`` (sees every line and all traffic) or ``lan`` (a true client behind it).
     ``settings_directory`` is where paths in settings are relative to.
     ``credential`` gives the token of the moment, which the agent replaces now and then: ask ``token()``.
+    ``devices`` are those that the snmp probe of this host polls, as its settings have them: the counters of
+    their ports tell what a line moved.
     ``collector_url`` is None when the agent runs alone (``xiaotong-agent check`` before enrolment).
     """
 
@@ -39,6 +41,7 @@ class Site(msgspec.Struct, frozen=True):
     credential: Callable[[], str] | None = None
     state_directory: Path | None = None
     settings_directory: Path = Path()
+    devices: tuple[Any, ...] = ()
     proc: Path = Path("/proc")
     sys: Path = Path("/sys")
 

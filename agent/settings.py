@@ -296,6 +296,7 @@ class LoadedSettings(msgspec.Struct, frozen=True):
             collector_ca_file=self.ca_file,
             state_directory=self.state_directory,
             settings_directory=self.file.parent,
+            devices=next((each.settings.devices for each in self.probes if each.name == "snmp"), ()),
             proc=self.path(self.settings.kernel.proc),
             sys=self.path(self.settings.kernel.sys),
         )

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from agent.capacity import estimate, tcp, wire
+from agent.capacity.box import RouterWatch, Seen, targets_of
 from agent.capacity.connect import Dialer
 from agent.capacity.cpu import CpuMeter
 from agent.capacity.estimate import Mark
-from agent.capacity.line import Counter, LineCounter, Way, way_of
+from agent.capacity.line import IN_LAN, Counter, LineCounter, Way, way_of
 from agent.capacity.order import Grant, Wanted
 from agent.capacity.outcome import Options, Outcome, Progress, StopReason, TooBusy
 from agent.capacity.tally import Tally
@@ -59,6 +60,7 @@ class Exchange:
         self._numbers = itertools.count(1)
         self._loaded: list[tuple[float, float]] = []
         self._done: wire.Done | None = None
+        self._watch: RouterWatch | None = None
 
     def run(self) -> Outcome:
         """Connect, load, count, stop. Raises ProbeFailed, and NoData when a test would prove nothing now."""
@@ -81,6 +83,8 @@ class Exchange:
         session = self._channel.expect(wire.Welcome, ANSWER_SECONDS).session
         local, peer = control.getsockname()[0], control.getpeername()[0]
         way = way_of(self._site, local.partition("%")[0], peer.partition("%")[0], self._lines)
+        if self._site.stands_on == "lan" and way.why == IN_LAN and targets_of(self._site):
+            self._watch = closing.enter_context(RouterWatch(self._site, self._wanted.direction))
         idle = self._idle(way)
         segment = PACED_SEGMENT_BYTES if self._wanted.mode == "verify" else None
         socks = [closing.enter_context(dialer.attach(session, segment)) for _ in range(streams)]
@@ -100,7 +104,7 @@ class Exchange:
             if time.monotonic() - start > IDLE_SECONDS_MOST:
                 break
             time.sleep(IDLE_PING_PAUSE_SECONDS)
-        if way.line is not None:
+        if way.line is not None or self._watch is not None:
             self._refuse_busy(cpu.share(), counter.mark(time.monotonic() - start) if counter else None, way)
         return trips
 
@@ -153,11 +157,13 @@ class Exchange:
         done = self._ended(tally)
         up = self._wanted.direction == "up"
         sender, receiver = (near, done.totals) if up else (done.totals, near)
+        host_cpu_share = cpu.share()
+        seen = self._seen(way, tally, start)
         return Outcome(
             received=tally.received(),
-            users=tally.users(),
-            line_share=tally.line_share(),
-            way=way,
+            users=tally.users() if self._watch is None else _steady(seen, tally.own),
+            line_share=seen.share,
+            way=seen.way,
             stop_reason=reason,
             seconds=seconds,
             header_bytes=header_bytes,
@@ -168,9 +174,16 @@ class Exchange:
             idle_round_trips=idle,
             loaded_round_trips=self._loaded,
             congestion_control=algorithm if up else done.congestion_control,
-            host_cpu_share=cpu.share(),
+            host_cpu_share=host_cpu_share,
             far_cpu_share=done.cpu_share,
+            users_doubt=seen.doubt_bits_per_second,
         )
+
+    def _seen(self, way: Way, tally: Tally, start: float) -> Seen:
+        """What the counters say of the test's line: this host's own, else the router's."""
+        if self._watch is None:
+            return Seen(way, tally.line_share())
+        return self._watch.seen(start, tally.own)
 
     def _begin(self, load: tcp.Load) -> None:
         if self._wanted.direction == "up":
@@ -253,6 +266,12 @@ class Exchange:
         if self._done is None:
             raise ProbeFailed("the responder did not say what it counted")
         return self._done
+
+
+def _steady(seen: Seen, own: Sequence[Mark]) -> list[Mark]:
+    """Users' traffic as marks; none where there was none."""
+    rate = seen.users_bits_per_second
+    return [Mark(mark.seconds, rate * mark.seconds) for mark in own] if rate else []
 
 
 def _port_rate(site: Site, interface: str) -> int | None:

@@ -50,7 +50,7 @@ class Received(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """Everything one test counted. ``received`` is by the receiver's clock, ``users`` what the line's counter
     moved beside the test (empty when it cannot be told), ``line_share`` the part of the test that it saw,
-    ``resent`` what this end sent again.
+    ``resent`` what this end sent again, ``users_doubt`` how much more the users may have moved (bit/s).
     """
 
     received: list[Mark]
@@ -69,6 +69,7 @@ class Outcome(msgspec.Struct, frozen=True):
     congestion_control: str
     host_cpu_share: float | None
     far_cpu_share: float | None
+    users_doubt: float = 0.0
 
 
 def ip_marks(received: Sequence[Received], header_bytes: int) -> list[Mark]:

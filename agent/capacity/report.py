@@ -15,7 +15,7 @@ from config.points import FieldValue, Point
 NOT_THE_LINES = "the line's own counter moved by only {share:.0%} of the test"
 CUT_SHORT = "the test was cut short ({reason})"
 UNSURE_SHARE = 0.02
-UNSURE = "segments were lost on the way up: the users' part of the line's counter is not sure"
+UNSURE = "the users' part of the line's counter is not sure"
 DELAY_GROWS = "the delay kept growing"
 
 
@@ -94,8 +94,12 @@ def _read_verify(wanted: Wanted, outcome: Outcome, rate: float, users: float, cp
 def _doubt(outcome: Outcome) -> float:
     """How much more the users may have moved, bit/s: what we sent again may have been lost beyond the line,
     as is taken, or before it. Where line and test agree neither is so: users who move just what was lost
-    would be a strange accident.
+    would be a strange accident. A router's counter that is shown late is not sure of them either.
     """
+    return outcome.users_doubt + _doubt_of_losses(outcome)
+
+
+def _doubt_of_losses(outcome: Outcome) -> float:
     least = estimate.last_two_thirds(outcome.users)
     received = estimate.last_two_thirds(outcome.received) or 0.0
     if least is None or abs(least) <= estimate.FEWEST_USERS_SHARE * received:

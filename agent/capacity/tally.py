@@ -58,6 +58,11 @@ class Tally:
             self._line_marks.append(Mark(mark.seconds + late, mark.bits))
 
     @property
+    def own(self) -> list[Mark]:
+        """What the test itself moved by this host's counts, at the IP layer."""
+        return list(self._own_marks)
+
+    @property
     def resent(self) -> list[Mark]:
         """What this end has sent again; nothing where the other end sends."""
         return list(self._resent)

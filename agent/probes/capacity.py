@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.capacity import iperf3
+from agent.capacity.box import targets_of
 from agent.capacity.exchange import Exchange
 from agent.capacity.line import held
 from agent.capacity.order import Due, Grant, NotNow, Wanted, ask
@@ -27,7 +28,7 @@ from config.units import BitsPerSecond, Seconds
 HELP = "Capacity of the school's lines: down and up, IPv4 and IPv6, against the collector's responder"
 PROVES = {
     "gateway": "what a line carries, users' traffic included, when its own counter saw the test",
-    "lan": "what reaches a client in the LAN: shown; the line's counter is not readable from here",
+    "lan": "the same where the snmp probe reads the line's port on the school's router; else shown only",
 }
 CONTINUOUS = False
 HOURS = "outside_school"
@@ -139,7 +140,7 @@ class Capacity:
 
     def _next_due(self, run: Run) -> Point:
         """The test that the collector wants; one that it wanted and that gave nothing is a point too."""
-        settings, lines = self._settings, tuple(line_interfaces(self._site).values())
+        settings, lines = self._settings, self._testable()
         families = held(settings.families)
         granted = ask(self._site, Due(families, lines, settings.responder, self._before))
         wanted = granted[0].test
@@ -151,6 +152,12 @@ class Capacity:
         except (NoData, ProbeFailed) as error:
             log.info("capacity test gave nothing %s reason=%s", _words(wanted), error)
             return failed_point(wanted, granted[0].responder.id, error, at_ns)
+
+    def _testable(self) -> tuple[str, ...]:
+        """Ids of the lines whose counter can be read from here."""
+        if self._site.stands_on == "lan":
+            return tuple(dict.fromkeys(each.line for each in targets_of(self._site)))
+        return tuple(line_interfaces(self._site).values())
 
     def _measure_own(self, run: Run) -> list[Point]:
         points: list[Point] = []
@@ -210,7 +217,8 @@ class Capacity:
             raise NoData(f"no time left for a test: it needs {LEAST_SECONDS:.0f} s")
         if self._settings.method == "iperf3":
             return iperf3.tested(self._site, wanted, self._settings.iperf3, run)
-        _interface(line_interfaces(self._site), wanted.line)
+        if self._binds:
+            _interface(line_interfaces(self._site), wanted.line)
         granted = ask(self._site, msgspec.structs.replace(wanted, after=self._before))
         return self._run_granted(wanted, granted, run)
 
@@ -245,6 +253,8 @@ class Capacity:
     @property
     def _binds(self) -> bool:
         """A school's only line needs no binding: its path is the host's own."""
+        if self._site.stands_on == "lan":
+            return False  # the router chooses the line; its counters tell which
         return bool(self._settings.lines) or len(self._site.school.lines) > 1
 
     def _shown(self, wanted: Wanted) -> Callable[[Progress], None]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from agent.probes.snmp import Device, PortRole
 from config.points import Point
 from config.school import Line as DeclaredLine
 from config.school import School as DeclaredSchool
@@ -26,7 +27,7 @@ from tests.lab import addresses, programs
 from tests.lab.county import BuiltCounty, BuiltLine, BuiltSchool
 from tests.lab.description import County, Line, School
 from tests.lab.netns import Lab, LabError, Namespace
-from tests.lab.services import TRAFFIC, TRAFFIC_PORT
+from tests.lab.services import COMMUNITY, TRAFFIC, TRAFFIC_PORT
 
 ROOT = Path(__file__).parents[2]
 IPERF_PORT = 5201
@@ -78,15 +79,12 @@ class LabLine:
     ) -> list[Point]:
         """Run the probe at the gateway, once for each settings, in that control group."""
         each = [{"families": [family], **one} for one in settings]
-        job = msgspec.json.encode(Job(self._urls[family], self._declared, each))
+        job = Job(self._urls[family], self._declared, each)
         argv = self.gateway.argv([sys.executable, "-m", "tests.agent.capacity.in_namespace"])
         if group is not None:  # «ip netns exec» would hide the control groups from the agent
             inside = ["nsenter", f"--net={self.gateway.path}", "--", *argv[argv.index("--") + 1 :]]
             argv = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh", *inside]
-        done = subprocess.run(argv, input=job, capture_output=True, cwd=ROOT, timeout=600, check=False)
-        if done.returncode:
-            raise LabError(f"the probe ended with {done.returncode}: {done.stderr.decode()[-300:]}")
-        return msgspec.json.decode(done.stdout, type=list[Point])
+        return _points(argv, job)
 
     def iperf3(self, family: str, direction: str, seconds: int) -> tuple[float, int]:
         """What iperf3 finds beside us: bit/s at the IP layer, and the bytes it took for that."""
@@ -95,6 +93,22 @@ class LabLine:
         received, payload = said["end"]["sum_received"], int(said["start"]["tcp_mss_default"])
         packet = payload + IP_BYTES[family] + TIMESTAMPED_TCP_BYTES
         return received["bits_per_second"] * packet / payload, int(received["bytes"] * packet / payload)
+
+    def measured_from_a_box(self, settings: Sequence[dict[str, object]]) -> list[Point]:
+        """Run the probe at a terminal of the school, which reads the line's port on the gateway by SNMP."""
+        secret = self._lab.directory / "community"
+        secret.touch(0o600)
+        secret.write_text(COMMUNITY)
+        port = PortRole(role="line", line="l1")
+        gateway = Device(
+            id="gw", host=addresses.lan(self._school.number, 1)[0], community_file=str(secret),
+            ports={self._built.port: port},
+        )  # fmt: skip
+        each = [{"families": ["ipv4"], **one} for one in settings]
+        declared = DeclaredSchool(id="s1", lines=(DeclaredLine(id="l1", responders=("county",)),))
+        job = Job(self._urls["ipv4"], declared, each, "lan", (gateway,))
+        argv = self._school.terminals[0].argv([sys.executable, "-m", "tests.agent.capacity.in_namespace"])
+        return _points(argv, job)
 
     @contextmanager
     def users(self, direction: str, rate: int, seconds: float) -> Iterator[None]:
@@ -107,6 +121,15 @@ class LabLine:
         finally:
             program.kill()
             program.wait()
+
+
+def _points(argv: Sequence[str], job: Job) -> list[Point]:
+    """What the probe found with that job, where ``argv`` runs it."""
+    given = msgspec.json.encode(job)
+    done = subprocess.run(argv, input=given, capture_output=True, cwd=ROOT, timeout=600, check=False)
+    if done.returncode:
+        raise LabError(f"the probe ended with {done.returncode}: {done.stderr.decode()[-300:]}")
+    return msgspec.json.decode(done.stdout, type=list[Point])
 
 
 @contextmanager

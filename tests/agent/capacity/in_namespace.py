@@ -8,6 +8,7 @@ import msgspec
 
 from agent.probe import Site
 from agent.probes.capacity import Capacity, Settings
+from agent.probes.snmp import Device
 from config.points import Point
 from config.school import School
 from config.settings import convert
@@ -20,12 +21,20 @@ class Job(msgspec.Struct):
     url: str
     school: School
     settings: list[dict[str, object]]
+    stands_on: str = "gateway"
+    devices: tuple[Device, ...] = ()
 
 
 def main() -> None:
     """Run every settings' tests in turn."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    site = Site(school=job.school, collector_url=job.url, collector_token=TOKEN)
+    site = Site(
+        school=job.school,
+        collector_url=job.url,
+        collector_token=TOKEN,
+        stands_on=job.stands_on,
+        devices=job.devices,
+    )
     points: list[Point] = []
     for each in job.settings:
         points += Capacity(convert(each, Settings, "test"), site).measure(a_run(120.0))

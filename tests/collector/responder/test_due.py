@@ -162,4 +162,4 @@ def test_what_a_person_ran_is_recorded_when_they_ask_for_it(county: Running, tmp
     assert "recorded: it counts" in done.stderr
     (fields,) = county.stored("capacity").values()
     assert fields["cap_bits_per_second"] == 20_000_000
-    assert fields["limited_by"] == "rate_cap"
+    assert fields["bound"] == "lower"
