@@ -11,7 +11,7 @@ from collector.uptime.causes import Cause
 from tests.collector.incidents.county import Watched
 from tests.collector.uptime.county import Host, school
 
-SCHOOLS = 12
+SCHOOLS = 9
 CARRIERS = ("telecom", "mobile", "unicom")
 
 
