@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -235,8 +236,7 @@ def key_text(key: Key) -> str:
 
 
 def _begun(connection: Connection, incident: Incident) -> Incident | None:
-    insert = _insert(connection, IncidentRow).values(_columns(incident))
-    found = connection.scalars(insert.on_conflict_do_nothing().returning(IncidentRow.id)).first()
+    found = connection.scalars(_insert(connection.dialect.name), _columns(incident)).first()
     if found is None:
         return None
     begun = msgspec.structs.replace(incident, id=found)
@@ -248,8 +248,7 @@ def _put(connection: Connection, turned: Turned) -> Iterable[Change]:
     """Write one incident where it is still as we read it; gives its changes with its new number."""
     before, (after, changes) = turned
     if after is None:
-        as_read = (IncidentRow.id == before.id, IncidentRow.number == before.number)
-        connection.execute(sa.delete(IncidentRow).where(*as_read))
+        connection.execute(_DELETE, {"its_id": before.id, "number_read": before.number})
         return ()
     numbered = msgspec.structs.replace(after, number=before.number + 1)
     if not _update(connection, numbered, before.number):
@@ -290,16 +289,21 @@ def _columns(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _insert(connection: Connection, table: Any) -> Any:
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+@functools.cache
+def _insert(dialect: str) -> Any:
+    """Where its key is free; gives its id."""
+    insert = (postgresql if dialect == "postgresql" else sqlite).insert(_table)
+    return insert.on_conflict_do_nothing().returning(_table.c.id)
 
 
-_table = IncidentRow.__table__
+# statements are made once: a storm runs them hundreds of times within a second
+_table = cast("sa.Table", IncidentRow.__table__)
+_AS_READ = (_table.c.id == sa.bindparam("its_id"), _table.c.number == sa.bindparam("number_read"))
 _UPDATE = (
-    sa.update(IncidentRow)
-    .where(IncidentRow.id == sa.bindparam("its_id"), IncidentRow.number == sa.bindparam("number_read"))
+    sa.update(_table)
+    .where(*_AS_READ)
     .values({column.name: sa.bindparam(column.name) for column in _table.columns if column.name != "id"})
 )
-"""Made once: a storm writes it hundreds of times within a second."""
+_DELETE = sa.delete(_table).where(*_AS_READ)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Incident)

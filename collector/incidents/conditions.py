@@ -112,7 +112,7 @@ def _of_target(judged: Judged) -> Seen:
                           deciding.kind.value if deciding else "",
                           {"line": subject} if subject else {}, judged.number),
         "configuration" if is_ipv6 else "capacity", "ipv6_checks" if is_ipv6 else "capacity_test",
-        verdict.plan, verdict.target, verdict.quote,
+        verdict.plan, verdict.target, verdict.quote, {"target_kind": verdict.kind},
     )  # fmt: skip
     return Seen(target_key(verdict.school, verdict.plan, verdict.target), True, judged.since, facts)
 

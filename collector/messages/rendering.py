@@ -220,7 +220,8 @@ def _subject(incident: Incident, reader: Reader) -> str:
         return reader.say(words.KINDS.get(name, name))
     if what == "target":
         plan, _, target = name.partition("/")
-        title = reader.say(TITLES[target]) if target in TITLES else reader.plain(target)
+        kind = str(incident.facts.values.get("target_kind", target))
+        title = reader.say(TITLES[kind]) if kind in TITLES else reader.plain(target)
         return f"{reader.plain(plan)} {title}"
     shown = reader.plain(name)
     if what == "line":

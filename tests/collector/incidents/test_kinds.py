@@ -119,7 +119,7 @@ def test_below_a_target_that_ceases_to_be_known(told: Told) -> None:
         "at most: the search's own error"
     )
     letter = next(each for each in letters() if "100 Mbit/s" in each)
-    assert "【警告】第一小学：未达标" in letter
+    assert letter.startswith("【警告】第一小学：未达标（shandan 班均出口带宽")
     assert "81.6 Mbit/s" in letter
 
     county.clock.move(days=70)

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from collector.access import audit
 from collector.commands.incidents import command as incidents_command
 from collector.commands.silence import command as silence_command
+from collector.incidents.baselines import Place
 from collector.incidents.model import Facts, Incident, Quantity
 from collector.messages.outbox import Entry
 from tests.collector.running import Running, running, settings_in, wait_until
@@ -204,7 +205,7 @@ def test_a_slower_port_is_accepted_by_its_page(collector: Running) -> None:
     assert 'value="accept"' in shown(collector, f"/incidents/{one.id}")
     assert form(collector, one.id, action="accept").status == 303
     assert logged(collector)[0] == ("incident.accept", str(one.id))
-    assert book.baselines()["s2", "port/wan0"] == 100_000_000
+    assert book.baselines()[Place("s2", "port/wan0")] == 100_000_000
     assert "新的正常值" in shown(collector, f"/incidents/{one.id}?lang=zh-CN")
 
 

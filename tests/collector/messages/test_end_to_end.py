@@ -57,9 +57,14 @@ rules:
   line_down: {for: 3s, gather: 0s, clear: 1s}
 """
 SCHOOLS = [
-    School("s1", "第一小学", lines=(Line("wan", carrier="电信"),)),
+    School("s1", "第一小学", classes=10, area="urban", lines=(Line("wan", carrier="电信"),)),
     School("s2", "第二小学", lines=(Line("wan", carrier="移动"), Line("edu", carrier="教育网"))),
 ]
+
+SEARCH = {
+    "line": "wan", "responder": "county", "direction": "down", "family": "ipv4", "mode": "search",
+    "method": "tcp",
+}  # fmt: skip
 
 
 class Everyone:
@@ -144,7 +149,7 @@ def county(tmp_path: Path) -> Iterator[tuple[Everyone, Agents, Rooms]]:
         everyone = Everyone(tmp_path, stack)
         settings = settings_in(
             tmp_path / "data",
-            verdicts={"plans": [str(tmp_path / "plan.yaml")]},
+            verdicts={"plans": [str(tmp_path / "plan.yaml"), "shandan"]},
             uptime={"silent_after": 3, "call_after": 4, "settle": 0},
             incidents={"rules": str(tmp_path / "rules.yaml"), "settle": 0.1},
             messages={"channels": everyone.channels, "recipients": everyone.recipients},
@@ -168,7 +173,13 @@ def test_four_faults_reach_all_who_are_to_hear_of_them(county: tuple[Everyone, A
 
     tags = {"interface": "eth0", "role": "line", "line": "wan"}
     agents.push("a1", "interface", tags, operational=True, port_bits_per_second=100_000_000)
-    assert everyone.wait_for("【警告】第一小学：未达标（county port）", 10) < 10
+    assert everyone.wait_for("【警告】第一小学：未达标（county 上联端口）", 10) < 10
+
+    agents.push(
+        "a1", "capacity", SEARCH, ip_bits_per_second=80_000_000, bound="equal", stop_reason="converged",
+        limited_by="nothing", counts_for_line=True, line_share=0.99, bytes=10**8, duration_seconds=10.0,
+    )  # fmt: skip
+    assert everyone.wait_for("未达标（shandan", 10) < 10
 
     agents.dead_lines.add("edu")
     agents.alive.remove("a1")
