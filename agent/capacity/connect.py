@@ -1,8 +1,14 @@
-"""Connections of one test: the asked family and no other, bound to the asked line."""
+"""Connections of one test: the asked family and no other, bound to the asked line.
+
+A socket is bound to the line's interface, so that no route can lead it elsewhere. A kernel that refuses that
+(before 5.7 without CAP_NET_RAW) gets the interface's own address instead: the host's routes by source then
+choose the line, and its counter says whether they did.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
 
 from agent.capacity import wire
@@ -31,9 +37,9 @@ class Dialer:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, most_segment_bytes)
             sock.settimeout(CONNECT_SECONDS)
             sock.connect(self._address)
-        except PermissionError as error:
+        except NoData:
             sock.close()
-            raise NoData(f"needs CAP_NET_RAW to send by {self._interface}: {error.strerror}") from None
+            raise
         except OSError as error:
             sock.close()
             raise ProbeFailed(f"no connection to the responder at {self._address[0]}: {error}") from None
@@ -47,8 +53,25 @@ class Dialer:
         return sock
 
     def _bind(self, sock: socket.socket) -> None:
-        if self._interface is not None:
+        if self._interface is None:
+            return
+        try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface.encode() + b"\0")
+        except PermissionError:
+            bind_source(sock, self._interface)
+
+
+def bind_source(sock: socket.socket, interface: str) -> None:
+    """Send from that interface's own address of the socket's family. Raises NoData when it has none."""
+    import psutil  # noqa: PLC0415
+
+    held = [each.address for each in psutil.net_if_addrs().get(interface, []) if each.family == sock.family]
+    usable = [
+        address for address in held if not ipaddress.ip_address(address.partition("%")[0]).is_link_local
+    ]
+    if not usable:
+        raise NoData(f"{interface} has no address to send from, and binding to it needs CAP_NET_RAW")
+    sock.bind((usable[0], 0))
 
 
 def _resolved(responder: ResponderAddress, family: int, name: str) -> tuple[str, int]:
