@@ -24,6 +24,7 @@ from collector.access.region import Region
 from collector.access.region_routes import region_routes
 from collector.access.room import AccessRoom
 from collector.access.routes import guarded
+from collector.enrolment.api import enrolment_api
 from collector.enrolment.room import EnrolmentRoom
 from collector.enrolment.routes import enrolment_routes
 from collector.incidents.api import incident_api_routes
@@ -203,6 +204,7 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *icmpv6_routes(rooms, rooms.icmpv6),
         *api_routes(rooms),
         *county_routes(rooms),
+        *enrolment_api(rooms.enrolment, rooms.registry, rooms.settings),
         *incident_api_routes(rooms),
         *incident_page_routes(rooms, rooms.settings.notice),
         *silence_page_routes(rooms, rooms.settings.notice),

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from collector.access.audit import command_line
 from collector.messages.bodies import TrialBody
 from collector.messages.channels import NotDelivered
 from collector.messages.channels.email import PartlyDelivered
@@ -84,7 +85,7 @@ def list_messages(every: bool, as_json: bool, config_file: Path) -> None:
 def retry(ids: tuple[int, ...], config_file: Path) -> None:
     """By their numbers in «notify list»."""
     with opened_registry(config_file) as (settings, registry):
-        changed = Outbox(registry, settings.messages, "").retry(ids, datetime.now(UTC))
+        changed = Outbox(registry, settings.messages, "").retry(ids, command_line(), datetime.now(UTC))
     _tell(changed, ids, "given up or dropped")
 
 
@@ -94,7 +95,7 @@ def retry(ids: tuple[int, ...], config_file: Path) -> None:
 def drop(ids: tuple[int, ...], config_file: Path) -> None:
     """By their numbers in «notify list»."""
     with opened_registry(config_file) as (settings, registry):
-        changed = Outbox(registry, settings.messages, "").drop(ids, datetime.now(UTC))
+        changed = Outbox(registry, settings.messages, "").drop(ids, command_line(), datetime.now(UTC))
     _tell(changed, ids, "waiting")
 
 

@@ -119,7 +119,7 @@ def code(
         schools = registry.schools()
         wanted = [school_id] if school_id else list(schools)
         try:
-            codes = {each: code_of(registry, each, anew=anew) for each in wanted}
+            codes = {each: code_of(registry, each, anew=anew, by=audit.command_line()) for each in wanted}
         except RegistryError as error:
             fail(str(error))
         notices = [Notice(schools[each].name or each, held) for each, held in codes.items()]

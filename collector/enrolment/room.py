@@ -44,7 +44,7 @@ class EnrolmentRoom:
         self._registry = registry
         self._settings = settings
         self._clock = clock
-        self._plan = plan_to_send(settings)
+        self.plan = plan_to_send(settings)
         self._seal = seal_of(settings)
         self._seen: dict[str, datetime] = {}
         self._enrolling = threading.Lock()
@@ -99,7 +99,7 @@ class EnrolmentRoom:
     def effective(self, agent: Identified) -> Effective:
         """What the agent is to measure, its secrets sealed. Raises KeyError for a school that is gone."""
         school = self._registry.schools()[agent.school_id]
-        return self.configurations.effective(agent.agent_id, school, self._plan)
+        return self.configurations.effective(agent.agent_id, school, self.plan)
 
     def opened(self, effective: Effective) -> Document:
         """The document with its secrets. Raises SettingsError, which goes to the log and not to an agent."""

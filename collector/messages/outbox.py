@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from collector.access import Who, audit
 from collector.messages.channels import Failure, Limit, NotDelivered
 from collector.messages.choosing import (
     MOST_LOOKED_AT,
@@ -157,21 +158,19 @@ class Outbox:
         with self._registry.reading() as connection:
             return _read(connection, MessageRow.state.in_(states), most=most)
 
-    def retry(self, ids: Sequence[int], now: datetime) -> int:
+    def retry(self, ids: Sequence[int], by: Who, now: datetime) -> int:
         """Let messages that were given up or dropped wait again, as from now; gives how many."""
         ended = MessageRow.state.in_(("given_up", "dropped"))
         values = {"state": "waiting", "batch": "", "tries": 0, "due_at": now, "done_at": None}
         with self._registry.writing() as connection:
-            change = sa.update(MessageRow).where(MessageRow.id.in_(ids), ended).values(values)
-            return connection.execute(change).rowcount
+            return _changed(connection, ids, ended, values, by=by, action="messages.retry", now=now)
 
-    def drop(self, ids: Sequence[int], now: datetime) -> int:
+    def drop(self, ids: Sequence[int], by: Who, now: datetime) -> int:
         """Send these no more; gives how many."""
         waits = MessageRow.state.in_(("waiting", "sending"))
         values = {"state": "dropped", "done_at": now}
         with self._registry.writing() as connection:
-            change = sa.update(MessageRow).where(MessageRow.id.in_(ids), waits).values(values)
-            return connection.execute(change).rowcount
+            return _changed(connection, ids, waits, values, by=by, action="messages.drop", now=now)
 
     def has(self, key: str) -> bool:
         """True when there is or was a message of that key."""
@@ -278,6 +277,18 @@ class Outbox:
 
 
 _RANKS = {"info": 0, "warning": 1, "critical": 2}
+
+
+def _changed(
+    connection: Connection, ids: Sequence[int], state: sa.ColumnElement[bool], values: dict[str, Any], *,
+    by: Who, action: str, now: datetime,
+) -> int:  # fmt: skip
+    """Change those of the messages that are in this state, and write down who did; gives how many."""
+    change = sa.update(MessageRow).where(MessageRow.id.in_(ids), state).values(values)
+    changed = list(connection.scalars(change.returning(MessageRow.id)))
+    for each in changed:
+        audit.record(connection, by, action, str(each), at=now)
+    return len(changed)
 
 
 def _columns(table: type[MessageRow] | type[ChannelRow]) -> list[sa.Column[object]]:

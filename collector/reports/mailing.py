@@ -12,6 +12,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from collector.access import Who, audit
+from collector.access.who import Via
 from collector.messages.channels import Attachment, Letter, NotDelivered
 from collector.messages.channels.email import Email, PartlyDelivered
 from collector.messages.settings import ChannelSettings
@@ -31,6 +33,10 @@ TICK_SECONDS = 60.0
 RETRY_AFTER = timedelta(hours=1)
 """A claim so old that was not sent is anybody's: its collector failed, or died."""
 ERROR_CHARACTERS = 500
+
+
+BY = Who("schedule of reports", via=Via.COMMAND)
+"""Whom the log of who did what names for what went out by itself."""
 
 
 class Mailer:
@@ -111,6 +117,8 @@ class Mailer:
         values: dict[str, Any] = {"error": error[:ERROR_CHARACTERS], "sent_at": sent_at}
         with self._registry.writing() as connection:
             connection.execute(change.values(values))
+            if sent_at is not None:
+                audit.record(connection, BY, "reports.mail", name, at=sent_at, month=month, refused=error)
 
 
 def start_mailing(mailer: Mailer, stack: ExitStack) -> None:

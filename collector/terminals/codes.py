@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from collector.access import Who, audit
+from collector.access.who import NOBODY
 from collector.registry import Registry, RegistryError
 from collector.terminals.tables import SchoolCodeRow
 
@@ -17,7 +20,7 @@ CHARACTERS = 8
 """Forty random bits: with ``code_tries`` an hour nobody finds one of a thousand by guessing."""
 
 
-def code_of(registry: Registry, school_id: str, *, anew: bool = False) -> str:
+def code_of(registry: Registry, school_id: str, *, anew: bool = False, by: Who = NOBODY) -> str:
     """The code of a school, made when it has none or ``anew``. Raises RegistryError for an unknown school."""
     if registry.school(school_id) is None:
         raise RegistryError(f"school {school_id}: is not known")
@@ -28,8 +31,9 @@ def code_of(registry: Registry, school_id: str, *, anew: bool = False) -> str:
         if held is not None:
             return held
         code = "".join(secrets.choice(ALPHABET) for _ in range(CHARACTERS))
-        values = {"school_id": school_id, "code": code, "created_at": datetime.now(UTC)}
+        values: dict[str, Any] = {"school_id": school_id, "code": code, "created_at": datetime.now(UTC)}
         connection.execute(sa.insert(SchoolCodeRow).values(values))
+        audit.record(connection, by, "schools.code", school_id, at=values["created_at"], anew=anew)
         return code
 
 
