@@ -25,6 +25,8 @@ FLAGS = (
     "--disable-extensions", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
 SECONDS = 30.0
+MOST_HEIGHT = 8000
+"""Of a picture: no texture of a software renderer is higher than 16,384 pixels."""
 # the browser reads commands from 3 and answers on 4; «os.dup2» makes both inheritable
 _AT_3_AND_4 = (
     "import os, sys; r, w = (os.dup(int(a)) for a in sys.argv[1:3]);"
@@ -220,4 +222,5 @@ class Tab:
         if not whole:
             return {}
         size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
-        return {"clip": {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}}
+        height = min(size["height"], MOST_HEIGHT)
+        return {"clip": {"x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1}}

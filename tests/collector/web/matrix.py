@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from collector.settings import CollectorSettings, VerdictSettings
-from collector.web.readiness_routes import readiness_routes
-from collector.web.routes import page_routes
-from collector.web.settings import WebSettings
-from tests.collector.web import county
+from collector.access.room import SESSION_COOKIE
 from tests.collector.web.browser import Browser, Tab
-from tests.collector.web.rooms import SCRIPT, PagesOnly, open_pages
-from tests.collector.web.serving import Client, serving
+from tests.collector.web.whole import Site, hostile_site
 
 ARTEFACTS = Path(os.environ.get("ARTEFACTS", Path(__file__).parents[2] / "artefacts")) / "pages"
-PAGES = ("/", "/schools/s0", "/wall", "/plans", "/agents", "/settings", "/ipv6", "/nosuch")
+PAGES = (
+    "/", "/schools/s0", "/wall", "/plans", "/agents", "/settings", "/ipv6", "/incidents",
+    "/incidents/{incident}", "/silences", "/reports", "/speed", "/account", "/users", "/audit", "/region",
+    "/login", "/password?link={link}", "/api/v1/docs", "/nosuch",
+)  # fmt: skip
 LANGUAGES = ("zh-CN", "en")
 SIZES = ((1920, 1080), (1280, 900), (390, 844))
 GRAVE = ("serious", "critical")
@@ -58,36 +57,21 @@ def part() -> list[View]:
     ]
 
 
-@contextmanager
-def hostile_county(
-    folder: Path, schools: int = 12, payload: str = SCRIPT
-) -> Iterator[tuple[PagesOnly, Client]]:
-    """A served county with the payload in every text that somebody else writes."""
-    settings = CollectorSettings(
-        str(folder),
-        verdicts=VerdictSettings(plans=("shandan", "changxing")),
-        web=WebSettings(map=str(county.outline(folder))),
-    )
-    rooms = open_pages(folder, payload, settings)
-    county.fill(rooms, schools, payload)
-    with serving([*page_routes(rooms), *readiness_routes(rooms)]) as client:
-        yield rooms, client
-    rooms.close()
-
-
-def look(browser: Browser, port: int, view: View) -> list[str]:
-    """Open one page and give what is wrong with it; its picture is kept."""
+def look(browser: Browser, site: Site, view: View) -> list[str]:
+    """Open one page as somebody who is logged in, and give what is wrong with it; its picture is kept."""
+    origin, path = f"http://127.0.0.1:{site.port}", view.path.format(**site.places)
     with browser.tab(view.width, view.height, dark=view.dark) as tab:
-        tab.open(f"http://127.0.0.1:{port}{view.path}?lang={view.language}")
+        tab.ask("Network.setCookie", name=SESSION_COOKIE, value=site.session, url=origin)
+        tab.open(f"{origin}{path}{'&' if '?' in path else '?'}lang={view.language}")
         if view.path.startswith("/schools/"):
             tab.wait_for("document.querySelector('[data-points]')")
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
-        name = view.path.strip("/").replace("/", "-") or "county"
+        name = re.sub(r"\W+", "-", view.path).strip("-") or "county"
         shade = "dark" if view.dark else "light"
         tab.picture(
             ARTEFACTS / f"{name}.{view.language}.{view.width}.{shade}.png", whole=view.path != "/wall"
         )
-        return [f"{view}: {fault}" for fault in _faults(tab, port, view)]
+        return [f"{view}: {fault}" for fault in _faults(tab, origin, view)]
 
 
 def axe_faults(tab: Tab) -> list[str]:
@@ -103,10 +87,10 @@ def axe_faults(tab: Tab) -> list[str]:
     ]
 
 
-def _faults(tab: Tab, port: int, view: View) -> Iterator[str]:
+def _faults(tab: Tab, origin: str, view: View) -> Iterator[str]:
     missing = "status of 404" if view.path == "/nosuch" else None
     yield from (fault for fault in tab.faults if missing is None or missing not in fault)
-    here = (f"http://127.0.0.1:{port}/", "data:", "blob:")
+    here = (f"{origin}/", "data:", "blob:")
     yield from (f"asks {url}" for url in tab.requests if not url.startswith(here))
     if tab.value("document.title").startswith("stolen") or tab.value("document.images.length"):
         yield "a script or picture of a name became one"
@@ -117,16 +101,19 @@ def _faults(tab: Tab, port: int, view: View) -> Iterator[str]:
     yield from axe_faults(tab)
 
 
-def faults(port: int, views: Iterable[View]) -> list[str]:
-    """What is wrong with the views, in one browser."""
-    with Browser() as browser:
-        return [fault for view in views for fault in look(browser, port, view)]
+def faults(browser: Browser, site: Site, views: Iterable[View]) -> list[str]:
+    """What is wrong with the views."""
+    return [fault for view in views for fault in look(browser, site, view)]
 
 
 def main() -> int:
     """The whole matrix; status 1 when anything is wrong."""
-    with tempfile.TemporaryDirectory() as folder, hostile_county(Path(folder), 20) as (_, client):
-        found = faults(client.port, whole())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        hostile_site(Path(folder), 20) as site,
+        Browser() as browser,
+    ):
+        found = faults(browser, site, whole())
     print("\n".join(found) or f"{len(whole())} views, nothing wrong; pictures in {ARTEFACTS}")
     return 1 if found else 0
 

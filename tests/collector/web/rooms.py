@@ -13,6 +13,7 @@ from collector.registry import Registry
 from collector.responder.office import TicketOffice
 from collector.settings import CollectorSettings, VerdictSettings
 from collector.store.embedded import EmbeddedStore
+from collector.store.interface import Store
 from collector.store.upkeep import Retention
 from collector.uptime.room import UptimeRoom
 from collector.verdicts.opening import open_room
@@ -32,7 +33,7 @@ class PagesOnly:
     """The rooms that pages look into, without those that take points in."""
 
     registry: Registry
-    store: EmbeddedStore
+    store: Store
     verdicts: VerdictRoom
     liveness: Liveness
     settings: CollectorSettings

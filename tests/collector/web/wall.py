@@ -1,0 +1,39 @@
+"""A wall refreshed in place far more often than in a day, and what the browser holds of it then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tests.collector.web.browser import Tab
+
+_REFRESH = """(async () => {
+  const { morph } = await import("/static/page.js");
+  for (let n = 0; n < %d; n += 1) {
+    const text = await (await fetch(location.href)).text();
+    const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("wall");
+    morph(document.getElementById("wall"), fresh);
+    document.dispatchEvent(new Event("refreshed"));
+  }
+})()"""
+
+
+class Held(NamedTuple):
+    """What the browser holds after so many refreshes, its garbage collected."""
+
+    refreshes: int
+    nodes: int
+    listeners: int
+    heap_bytes: int
+
+
+def refreshed(tab: Tab, rounds: int, each: int) -> Iterator[Held]:
+    """Refresh the wall that stands in ``tab`` so many times a round, and look after each round."""
+    tab.ask("Performance.enable")
+    for number in range(1, rounds + 1):
+        tab.value(_REFRESH % each)
+        tab.ask("HeapProfiler.collectGarbage")
+        found = {one["name"]: one["value"] for one in tab.ask("Performance.getMetrics")["metrics"]}
+        yield Held(
+            number * each, int(found["Nodes"]), int(found["JSEventListeners"]), int(found["JSHeapUsedSize"])
+        )
