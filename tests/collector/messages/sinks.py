@@ -120,6 +120,13 @@ class Recorder:
 @contextlib.contextmanager
 def serving(sink: Any) -> Iterator[str]:
     """Serve a sink on a free port of loopback; gives its address."""
+    with serving_at(sink, "127.0.0.1", 0) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving_at(sink: Any, host: str, port: int) -> Iterator[str]:
+    """Serve a sink there; gives its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -136,12 +143,12 @@ def serving(sink: Any) -> Iterator[str]:
         def log_message(self, *args: Any) -> None:
             """Say nothing."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = http.server.ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{host}:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()

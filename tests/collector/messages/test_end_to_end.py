@@ -93,7 +93,9 @@ class Everyone:
     def wait_for(self, title: str, seconds: float) -> float:
         """Until all four have a message that begins so; gives how long it took."""
         began = time.monotonic()
-        wait_until(lambda: all(any(title in text for text in texts) for texts in self.texts()), seconds)
+        while not all(any(title in text for text in texts) for texts in self.texts()):
+            assert time.monotonic() - began < seconds, f"waited in vain for {title}"
+            time.sleep(0.05)
         return time.monotonic() - began
 
     def texts(self) -> list[list[str]]:
