@@ -60,19 +60,13 @@ def package(program: Program, ours: Path, version: str, out: Path, epoch: int) -
         environment(program, ours, tree)
         files(program, tree)
         control(program, tree, version)
-        _settle(tree, epoch)
+        settle(tree, epoch)
         architecture = run("dpkg", "--print-architecture").strip()
         deb = out / f"xiaotong-{program.name}_{version}_{architecture}.deb"
-        run(
-            "dpkg-deb",
-            "--root-owner-group",
-            "-Zxz",
-            "-z3",
-            "--build",
-            tree,
-            deb,
-            SOURCE_DATE_EPOCH=str(epoch),
-        )
+        half = deb.with_suffix(f".{os.getpid()}.half")
+        packing = ("dpkg-deb", "--root-owner-group", "-Zxz", "-z3", "--build", tree, half)
+        run(*packing, SOURCE_DATE_EPOCH=str(epoch))
+        half.replace(deb)
     return deb
 
 
@@ -162,7 +156,7 @@ def _place(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _settle(tree: Path, epoch: int) -> None:
+def settle(tree: Path, epoch: int) -> None:
     """Modes and times that do not depend on who builds, and when."""
     for path in sorted(tree.rglob("*")):
         if not path.is_symlink():
