@@ -27,8 +27,8 @@ from tests.lab.capacity_matrix import (
 
 pytestmark = [pytest.mark.quiet, pytest.mark.needs_root, pytest.mark.needs("iperf3"), pytest.mark.needs("tc")]
 Lines = dict[str, LabLine]
-DOWN: dict[str, object] = {"directions": ["down"]}
-UP: dict[str, object] = {"directions": ["up"]}
+DOWN = SHARED_MACHINE | {"directions": ["down"]}
+UP = SHARED_MACHINE | {"directions": ["up"]}
 SEARCH = SHARED_MACHINE | {"mode": "search"}
 
 
