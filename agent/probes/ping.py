@@ -86,6 +86,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("each target needs a name of its own")
 
 
+def asks_outside(settings: Settings) -> bool:
+    """Whether a target is neither the next hop nor the county's own node: without one, an outage of that node
+    cannot be told from one of the line.
+    """
+    return any(_place(target) == "outside" for target in settings.targets)
+
+
 def build(settings: Settings, site: Site) -> AnyProbe:
     """The probe on this host."""
     return Ping(settings, site, Names())

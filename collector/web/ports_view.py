@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import msgspec
 
 from collector.store.interface import Latest
+from config.points import FieldValue
 from config.present import PORT_TYPES, age
 from config.units import format_rate
 from config.words import Language, message, translate
@@ -33,6 +34,8 @@ class Port(msgspec.Struct, frozen=True):
     role: str
     speed: str
     state: str
+    ipv6: str
+    """IPv6's share of what came in: by a line what goes down to the school, by the LAN what goes up."""
     told: str
 
 
@@ -78,6 +81,7 @@ def _port(point: Latest, language: Language, now: datetime) -> Port:
         role=f"{role} {tags['line']}" if "line" in tags else role,
         speed=f"{rate} · {medium}" if medium else rate,
         state=_state(fields.get("operational"), language),
+        ipv6=_ipv6_share(fields, language),
         told=_told(point, language, now),
     )
 
@@ -86,6 +90,16 @@ def _state(operational: object, language: Language) -> str:
     if operational is None:
         return "? " + translate("unknown", language)
     return "✓ " + translate("port up", language) if operational else "✗ " + translate("port down", language)
+
+
+def _ipv6_share(fields: Mapping[str, FieldValue], language: Language) -> str:
+    """Unknown where flows pass the counters by; nothing where nothing came in or the device does not tell."""
+    if "ipv6_unknown" in fields:
+        return "? " + translate("unknown", language)
+    moved, whole = fields.get("rx_ipv6_bytes"), fields.get("rx_ip_bytes")
+    if not (isinstance(moved, int) and isinstance(whole, int) and whole > 0):
+        return "–"
+    return f"{min(100.0, 100 * moved / whole):.1f} %"
 
 
 def _of(online: object, installed: object) -> str:

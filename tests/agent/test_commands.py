@@ -58,6 +58,18 @@ def test_config_check_says_ok_or_one_line(tmp_path: Path) -> None:
     assert bad.stderr.count("\n") == 1
 
 
+def test_config_check_advises_a_target_outside(tmp_path: Path) -> None:
+    """With the centre alone an outage of the centre looks like one of the school: said, and no error."""
+    file = tmp_path / "agent.yaml"
+    file.write_text("school: {id: s}\nprobes: {ping: {}}\n")
+    alone = call("config", "check", file)
+    assert alone.returncode == 0
+    assert alone.stdout.splitlines()[1].startswith("note: probes.ping.targets: none lies outside")
+    outside = "{name: gateway, host: default-gateway}, {name: outside, host: 198.51.100.1}"
+    file.write_text(f"school: {{id: s}}\nprobes: {{ping: {{targets: [{outside}]}}}}\n")
+    assert call("config", "check", file).stdout == f"{file}: ok\n"
+
+
 def test_an_unknown_plan_names_those_there_are(tmp_path: Path) -> None:
     file = written(tmp_path)
     file.write_text(file.read_text() + "plan: beijing\n")
