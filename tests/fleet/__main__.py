@@ -1,0 +1,119 @@
+"""``python -m tests.fleet SCHOOLS [--seconds N] [--push-every S] [--backlog SCHOOLS HOURS] [--json FILE]``.
+
+A real collector process with the embedded store on loopback, and so many simulated agents. Prints what it
+took, and ends with status 1 when a point that was acknowledged is not in the store exactly once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.collector.running import wait_until
+from tests.fleet.county import Collector, enrol, give_backlog, give_faults, started
+from tests.fleet.driver import Counts, Driver, Pace
+from tests.fleet.watch import Watch
+
+WATCHED = 10
+
+
+def play(schools: int, pace: Pace, backlog: tuple[int, float] = (0, 0.0)) -> dict[str, Any]:
+    """One run; what it measured."""
+    with tempfile.TemporaryDirectory(prefix="xiaotong-fleet-") as folder:
+        collector = Collector(Path(folder) / "c")
+        agents = enrol(f"sqlite:///{collector.folder}/data/registry.db", schools)
+        watched = agents[10 : 10 + WATCHED]
+        give_faults([agent for agent in agents if agent not in watched], pace.seconds)
+        behind = give_backlog(agents[-backlog[0] :], backlog[1]) if backlog[0] else 0
+        with started([collector]):
+            watch = Watch(collector, watched)
+            driver = Driver(agents, [collector.port], pace, watch.on_live)
+            began, cpu_before = time.monotonic(), collector.usage()[0]
+            counts = asyncio.run(_both(driver, watch))
+            seconds = time.monotonic() - began
+            wait_until(lambda: collector.metric("journal_waiting_bytes") == 0, 600)
+            drained = time.monotonic() - began
+            cpu = collector.usage()[0] - cpu_before
+            stored = collector.stored_points()
+        return told(schools, counts, watch, stored) | {
+            "seconds": round(seconds, 1),
+            "drained_seconds": round(drained, 1),
+            "cpu_share": round(cpu / drained, 3),
+            "cpu_seconds_a_school_hour": round(cpu / schools / drained * 3600, 2),
+            "points_a_second": round(counts.acknowledged_points / drained),
+            "backlog_points": behind,
+            "load_of_machine": round(os.getloadavg()[0], 1),
+        }
+
+
+async def _both(driver: Driver, watch: Watch) -> Counts:
+    looking = asyncio.create_task(watch.run())
+    counts = await driver.run()
+    looking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await looking
+    return counts
+
+
+def told(schools: int, counts: Counts, watch: Watch, stored: int) -> dict[str, Any]:
+    """The figures."""
+    rss = [each.rss_bytes for each in watch.samples]
+    return {
+        "schools": schools,
+        "acknowledged_points": counts.acknowledged_points,
+        "stored_points": stored,
+        "set_aside": counts.set_aside,
+        "sent_again": counts.resent,
+        "failed_requests": counts.failed,
+        "statuses": {str(status): many for status, many in counts.statuses.items()},
+        "push_p50_seconds": _at(counts.latencies["live"], 50),
+        "push_p99_seconds": _at(counts.latencies["live"], 99),
+        "backlog_push_p99_seconds": _at(counts.latencies["backlog"], 99),
+        "backlog_ended_seconds": counts.backlog_ended,
+        "live_point_shown_p50_seconds": _at(watch.point_seconds, 50),
+        "live_point_shown_p99_seconds": _at(watch.point_seconds, 99),
+        "verdicts_watched": len(watch.verdict_seconds),
+        "verdict_p50_seconds": _at(watch.verdict_seconds, 50),
+        "verdict_worst_seconds": round(max(watch.verdict_seconds, default=0.0), 2) or None,
+        "rss_mebibytes_first_and_most": [rss[0] >> 20, max(rss) >> 20] if rss else None,
+        "journal_most_mebibytes": round(max((e.journal_bytes for e in watch.samples), default=0) / 2**20, 2),
+        "driver_late_seconds": round(counts.late_seconds, 2),
+    }
+
+
+def _at(values: list[float], percent: int) -> float | None:
+    if len(values) < 2:
+        return round(values[0], 4) if values else None
+    return round(statistics.quantiles(values, n=100)[percent - 1], 4)
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fleet", description=__doc__)
+    parser.add_argument("schools", type=int)
+    parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--push-every", type=float, default=30.0)
+    parser.add_argument("--backlog", nargs=2, type=float, default=(0, 0), metavar=("SCHOOLS", "HOURS"))
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    pace = Pace(given.seconds, given.push_every)
+    found = play(given.schools, pace, (int(given.backlog[0]), given.backlog[1]))
+    text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+    print(text)
+    if given.json:
+        given.json.write_text(text)
+    return 0 if found["stored_points"] == found["acknowledged_points"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
