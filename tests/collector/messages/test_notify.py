@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from collector.access.audit import entries
 from collector.main import main
 from collector.messages.outbox import Entry, Outbox
 from tests.collector.messages.county import AT, message_settings, opened_registry
@@ -75,6 +76,9 @@ def test_what_waits_is_listed_dropped_and_sent_again(tmp_path: Path) -> None:
     )  # fmt: skip
     states = [each.state for each in outbox.listed(("waiting",))]
     assert states == ["waiting"] * 3
+    with registry.reading() as connection:
+        said = [(each.action, each.subject) for each in entries(connection)]
+    assert said == [("messages.retry", "2"), ("messages.drop", "2")]
     registry.close()
 
 
