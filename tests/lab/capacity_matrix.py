@@ -153,7 +153,8 @@ def reno(lines: Lines, *, only: int, iperf_seconds: int) -> Iterator[Row]:
     for direction, mode in itertools.product(DIRECTIONS, modes):
         settings = MACHINE | {"congestion_control": "reno", "directions": [direction]} | mode
         (point,) = line.measured("ipv4", [settings])
-        right = (point.fields["bound"], point.fields["limited_by"]) == ("lower", "loss_under_reno")
+        said = (point.fields["bound"], point.fields["limited_by"]) == ("lower", "loss_under_reno")
+        right = _judged(point, setting.rate, said)
         yield Row("reno", f"{setting} {direction}", _said(point, setting.rate), "", right)
 
 
