@@ -39,6 +39,14 @@ class _HeldBack(msgspec.Struct, frozen=True):
     revision: str = ""
 
 
+def _decoded(body: bytes) -> _Sent:
+    """Raises MsgspecError."""
+    try:
+        return msgspec.json.decode(body, type=_Sent)
+    except (RecursionError, UnicodeDecodeError) as error:
+        raise msgspec.DecodeError(f"the configuration cannot be read: {type(error).__name__}") from None
+
+
 class County:
     """What the county wants of this agent. ``apply`` swaps what is measured whole, or raises SettingsError;
     ``broken`` gives the probes that broke since then.
@@ -155,6 +163,7 @@ class County:
     def _fetch(self) -> None:
         central = self._settings
         try:
+            self._forget_refusal()
             known = {"If-None-Match": f'"{self._dealt}"'} if self._dealt else {}
             answer = self._link.get(CONFIG_PATH, known, MAX_BYTES + 1)
             self._take(answer)
@@ -170,12 +179,20 @@ class County:
         self._earliest = now + pause + self._random_between(0.0, float(central.pause))
         self._next_poll = now + central.every + self._random_between(0.0, float(central.pause))
 
+    def _forget_refusal(self) -> None:
+        """What was refused is tried again with each regular question (central.every): its reason may be gone,
+        a certificate made, a disk emptied. What broke something is not.
+        """
+        refused = self._state.kept.refused
+        if refused is not None and not refused.lasting and self._now() >= self._next_poll:
+            self._dealt = ""
+
     def _take(self, answer: Answer) -> None:
         """Raises MsgspecError for what is no answer of a collector, LinkError for one that is none at all."""
         if answer.status == 200 and len(answer.body) > MAX_BYTES:
             self._refuse(self._told.config if self._told else "", f"more than {MAX_BYTES} bytes")
         elif answer.status == 200:
-            sent = msgspec.json.decode(answer.body, type=_Sent)
+            sent = _decoded(answer.body)
             self._try(sent.revision, sent.document)
         elif answer.status == 403:
             held_back = msgspec.json.decode(answer.body, type=_HeldBack)

@@ -60,6 +60,8 @@ DEVICE = frozenset(
 MASK = "***"
 MAX_BYTES = 256 * 1024
 MAX_SECRET_CHARACTERS = 512
+MAX_DEPTH = 16
+"""A whole plan is five deep."""
 
 
 class CentralError(Exception):
@@ -72,6 +74,8 @@ def check(document: object) -> Document:
     The types of the values are the agent's to check: it has the probes.
     """
     content = _mapping(document, "")
+    if _depth(content) > MAX_DEPTH:
+        raise CentralError(f"key (the whole document): is nested more than {MAX_DEPTH} deep")
     _refuse_others(content, TOP, "")
     if "schedule" in content:
         _refuse_others(_mapping(content["schedule"], "schedule"), SCHEDULE, "schedule")
@@ -116,6 +120,17 @@ def secrets_in(document: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], st
         for key in SECRETS:
             if isinstance(device, dict) and key in device:
                 yield device, key
+
+
+def _depth(document: object) -> int:
+    """How deep lists and keys are nested, found without recursion; no deeper than matters."""
+    depth, level = 0, [document]
+    while level and depth <= MAX_DEPTH:
+        nested = [each for each in level if isinstance(each, dict | list)]
+        inner = [each.values() if isinstance(each, dict) else each for each in nested]
+        level = [value for values in inner for value in values]
+        depth += bool(inner)
+    return depth
 
 
 def _over_probes(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> Document:

@@ -271,6 +271,39 @@ def test_a_bad_one_is_refused_with_its_reason_and_everything_stays(centre: Centr
     assert probes_of(centre.started_with) == 11
 
 
+@pytest.mark.parametrize("status", [200, 403])
+def test_what_was_refused_is_tried_again_after_a_while_for_its_reason_may_be_gone(
+    centre: Centre, status: int
+) -> None:
+    refusal = {"revision": "r1", "document": BAD, "reason": "it holds SNMP secrets"}
+    centre.double.answer = lambda _push: Reply(status, body=msgspec.json.encode(refusal))
+    centre.county.hear(Told(5.0, "r1"))
+    centre.waits(1)
+    assert centre.county.said()["refused"] == "r1"
+    centre.double.answer = lambda _push: Reply(
+        200, body=msgspec.json.encode({"revision": "r1", "document": GOOD})
+    )
+    centre.county.hear(Told(5.0, "r1"))
+    centre.waits(60)
+    assert centre.county.said()["refused"] == "r1", "not before it is time"
+    centre.waits(900)
+    assert centre.county.said() == {"applied": "r1"}
+
+
+@pytest.mark.fault(25)
+@pytest.mark.parametrize("depth", [100, 900, 5000])
+def test_one_that_is_nested_without_end_is_refused_and_everything_goes_on(centre: Centre, depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    body = b'{"revision": "r1", "document": {"probes": {"ping": {"targets": ' + nested + b"}}}}"
+    centre.double.answer = lambda _push: Reply(200, body=body)
+    centre.county.hear(Told(5.0, "r1"))
+    centre.waits(1)
+    assert centre.applied == []
+    centre.sends("r2", GOOD)
+    centre.waits(60)
+    assert centre.county.said() == {"applied": "r2"}
+
+
 def test_one_that_breaks_a_probe_is_rolled_back_and_never_tried_again(centre: Centre) -> None:
     centre.sends("r1", GOOD)
     centre.waits(61)

@@ -119,6 +119,7 @@ def test_changes_by_commands_are_written_down(tmp_path: Path) -> None:
         ["schools", "import", str(schools)],
         ["agents", "add", "s1", "--token-file", str(tmp_path / "agent")],
         ["agents", "revoke", "s1-1"],
+        ["schools", "code", "s1"],
         [
             "maintenance",
             "add",
@@ -133,6 +134,12 @@ def test_changes_by_commands_are_written_down(tmp_path: Path) -> None:
         result = CliRunner().invoke(main, [*words, "--config", str(config)])
         assert result.exit_code == 0, result.output
     said = CliRunner().invoke(main, ["audit", "--csv", "--config", str(config)]).stdout
-    for action in ("schools.import", "agents.add,s1-1", "agents.revoke,s1-1", "maintenance.add,every school"):
+    for action in (
+        "schools.import",
+        "agents.add,s1-1",
+        "agents.revoke,s1-1",
+        "maintenance.add,every school",
+        "schools.code,s1",
+    ):
         assert action in said
     assert (tmp_path / "agent").read_text().strip() not in said

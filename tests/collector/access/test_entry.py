@@ -16,6 +16,9 @@ from collector.access.audit import entries
 from collector.access.forms import page_after
 from collector.access.permissions import Role
 from collector.access.tables import SessionRow
+from collector.commands.serve import _origin, _tell_first_link
+from collector.enrolment.settings import TlsSettings
+from collector.settings import Listen
 from tests.collector.access.visitor import BY, PASSWORD, Visitor, add_user
 from tests.collector.running import Running, running, settings_in
 
@@ -196,12 +199,28 @@ def test_a_login_leads_to_our_own_pages_alone(wanted: str, page: str) -> None:
     assert page_after(wanted) == page
 
 
-def test_the_first_start_prints_a_link_and_keeps_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tls", "host", "origin"),
+    [(None, "127.0.0.1", "http://127.0.0.1:80"), (TlsSettings("c", "k"), "::1", "https://[::1]:80")],
+)
+def test_the_first_link_is_where_the_collector_serves(tls: Any, host: str, origin: str) -> None:
+    assert _origin(Listen(tls=tls), host, 80) == origin
+
+
+def test_the_first_start_prints_a_link_and_keeps_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with running(settings_in(tmp_path, access={"anonymous": "none"})) as started:
         link = started.rooms.access.first_link()
         assert link is not None
         assert started.rooms.access.first_link() != link, "a second start voids the first's link"
         link = started.rooms.access.first_link()
+        _tell_first_link(started.rooms.access, "https://127.0.0.1:8443")
+        printed = re.search(
+            r"  https://127\.0\.0\.1:8443/password\?link=([\w-]{43})\n", capsys.readouterr().err
+        )
+        assert printed
+        link = printed[1]
         visitor = Visitor(started.port)
         assert visitor.post("/password", link=link, password=PASSWORD, again=PASSWORD).status == 303
         assert visitor.log_in("admin").status == 303

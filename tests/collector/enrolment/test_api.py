@@ -130,3 +130,11 @@ def test_a_school_admin_manages_no_agents(api: Api) -> None:
         ("GET", "/configurations/school:s1", None),
     ):
         assert api.ask(method, path, content, "li").status == 403
+
+
+@pytest.mark.parametrize("depth", [100, 500, 30000])
+def test_a_document_nested_without_end_is_refused(api: Api, depth: int) -> None:
+    nested = f'{{"document": {{"plan": {"[" * depth}{"]" * depth}}}}}'.encode()
+    headers = {"Authorization": f"Bearer {api.tokens['wang']}"}
+    path = "/api/v1/configurations/county"
+    assert api.county.request("PUT", path, nested, agent=None, headers=headers).status == 400
