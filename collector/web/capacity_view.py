@@ -1,7 +1,8 @@
 """A school's capacity tests, the newest first, with what they did to the round-trip time.
 
 Points are kept as measured for days, windows for months: a test that is alone in its window of 5 minutes is
-that window, so that older tests are still shown, without the words they had.
+that window, so that older tests are still shown. Their words are not kept, and the page says so; the grade
+follows from the round trips.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from collector.store.interface import NS, Store
+from collector.terminals.result import grade
 from config.points import FieldValue
 from config.present import DIRECTIONS
 from config.units import format_rate
@@ -45,6 +47,7 @@ LIMITS = {
     "loss_under_reno": message("limited by loss"),
 }
 PASSED: dict[object, str] = {True: message("passed at"), False: message("failed at")}
+FIGURES_ALONE = message("older than six days: its figures alone are kept")
 FAMILIES = {"ipv4": "IPv4", "ipv6": "IPv6"}
 SIGNS = {"equal": "=", "lower": "≥", "upper": "≤"}
 
@@ -99,9 +102,15 @@ def _in_windows(store: Store, school_id: str, start_ns: int, end_ns: int) -> Ite
         for window in series.windows:
             fields = {name: each.max for name, each in window.fields.items() if each.count == 1}
             if fields:
-                yield CapacityTest(
-                    datetime.fromtimestamp(window.start_ns / NS, UTC), series.tags, dict(fields)
-                )
+                at = datetime.fromtimestamp(window.start_ns / NS, UTC)
+                yield CapacityTest(at, series.tags, {**fields, **_words_of(fields)})
+
+
+def _words_of(figures: Mapping[str, float]) -> Mapping[str, str]:
+    """What can still be said of a test whose words are gone."""
+    idle, loaded = figures.get("idle_rtt_seconds"), figures.get("loaded_rtt_seconds")
+    words = {"note": FIGURES_ALONE}
+    return words if idle is None or loaded is None else {**words, "latency_grade": grade(loaded - idle)}
 
 
 def _view(test: CapacityTest, language: Language, zone: ZoneInfo) -> CapacityTestView:

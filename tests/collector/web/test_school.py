@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -18,6 +19,8 @@ from collector.responder.settings import ResponderSettings, SlotSettings
 from collector.responder.slot_room import SlotRoom, VerdictsOf
 from collector.store.interface import Aggregate, StoredWindow
 from collector.uptime.daily import Daily
+from collector.web.capacity_view import test_views as views_of
+from collector.web.capacity_view import tests_of as capacity_of
 from collector.web.desk import TestDesk
 from collector.web.routes import page_routes
 from collector.web.throughput import POINTS, throughput
@@ -70,6 +73,19 @@ def test_a_year_is_drawn_of_kept_windows_with_true_means(rooms: PagesOnly) -> No
     assert set(series.tx_bits_per_second) == {None}
     gaps = [after - before for before, after in zip(series.times, series.times[1:], strict=False)]
     assert max(gaps) > 150 * 3600
+
+
+def test_an_old_test_keeps_its_figures_and_says_so(rooms: PagesOnly) -> None:
+    now = datetime.now(UTC)
+    figures = {"ip_bits_per_second": 9e7, "idle_rtt_seconds": 0.012, "loaded_rtt_seconds": 0.092}
+    fields = {name: Aggregate(1, value, value, value) for name, value in figures.items()}
+    tags = {"school": "s8", "agent": "a", "line": "old", "direction": "down", "mode": "search"}
+    start = int(now.timestamp()) // 300 * 300 - 20 * DAY
+    rooms.store.put_windows(300, "capacity", [StoredWindow(tags, start * NS, fields)])
+    tests = [each for each in capacity_of(rooms.store, "s8", now) if each.tags["line"] == "old"]
+    (view,) = views_of(tests, "en", ZoneInfo("Asia/Shanghai"))
+    assert (view.result, view.latency, view.grade) == ("90 Mbit/s", "12 → 92 ms", "C")
+    assert view.remark == "older than six days: its figures alone are kept"
 
 
 @pytest.mark.parametrize(
