@@ -46,8 +46,8 @@ def hostile_site(folder: Path, schools: int = 12, payload: str = SCRIPT) -> Iter
     with running(settings) as collector:
         rooms = collector.rooms
         county.fill(pages_of(rooms), schools, payload)
-        number = _incidents(rooms, payload)
-        session, link = _users(rooms, payload)
+        number = _incidents(rooms, payload or "one")
+        session, link = _users(rooms, payload or "one")
         rooms.board.county()
         yield Site(rooms, collector.port, session, {"incident": str(number), "link": link})
 
