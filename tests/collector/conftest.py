@@ -33,9 +33,11 @@ OF_FILES = frozenset(
         "test_a_file_that_is_no_database_is_refused",
         "test_the_file_is_its_owners_alone",
         "test_every_change_is_in_the_log_of_who_did_what",
+        "test_the_first_start_prints_a_link_and_keeps_none",
+        "test_an_agent_that_was_off_for_a_month_comes_back_and_replaces_its_token",
     }
 )
-"""Tests of the SQLite file itself."""
+"""Tests of the SQLite file itself, or of a collector of their own that shows the same on either."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+import sqlalchemy as sa
 
 from agent.credentials import Credential, digest_of, new_token
 from agent.heartbeat import Heartbeat, Told
@@ -15,8 +16,14 @@ from agent.link import Link
 from agent.rotation import Rotation
 from agent.settings import HeartbeatSettings, Secret
 from collector.access import audit
+from collector.access.tables import AuditRow
+from collector.enrolment.guesses import Guesses
+from collector.enrolment.tables import AgentStateRow, CentralRow, CodeRow
+from collector.registry.copies import count_change
+from collector.registry.tables import AgentRow, TokenRow
 from config.clock import SystemClock
 from tests.collector.running import Answered, Running
+from tests.collector.running import enrol as first_agents
 
 AGENT_YAML = """\
 school: {{id: {school}}}
@@ -33,6 +40,25 @@ def code_for(county: Running, school: str = "s1", name: str = "", valid: float =
     """A code as «agents invite» makes it."""
     made = county.rooms.enrolment.invitations.invite([school], name, valid, audit.command_line())
     return made[0].code
+
+
+def renewed(county: Running) -> Running:
+    """The collector as on its first day, without starting another one: agents a1 and b1, nothing else."""
+    registry, room = county.rooms.registry, county.rooms.enrolment
+    room.states.flush()
+    with registry.writing() as connection:
+        for table in (CodeRow, AgentStateRow, CentralRow, AuditRow, TokenRow, AgentRow):
+            connection.execute(sa.delete(table))
+        for kind in ("agents", "central"):
+            count_change(connection, kind)
+    room.guesses = Guesses(county.rooms.settings.enrolment, SystemClock())
+    room.states._said.clear()
+    for copy in (room.states._asked, room.configurations._current):
+        copy.forget()
+    room.tokens._forget()
+    county.tokens.clear()
+    county.tokens.update(first_agents(county.rooms))
+    return county
 
 
 def enrol(county: Running, code: str, digest: str | None = None, source: str = "127.0.0.1") -> Answered:

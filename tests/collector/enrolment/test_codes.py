@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -15,14 +14,23 @@ from collector.enrolment.guesses import Guesses, bucket_of
 from collector.enrolment.settings import EnrolmentSettings
 from collector.registry import RegistryError
 from tests.agent.clocks import HandClock
-from tests.collector.enrolment.county import code_for, enrol
+from tests.collector.enrolment.county import code_for, enrol, renewed
 from tests.collector.running import Running, running, settings_in
 
 
-@pytest.fixture
-def county(tmp_path: Path) -> Iterator[Running]:
-    with running(settings_in(tmp_path, enrolment={"guesses_per_address": 5, "guesses_in_all": 50})) as found:
+@pytest.fixture(scope="module")
+def one(database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(
+        settings_in(
+            tmp_path_factory.mktemp("county"), enrolment={"guesses_per_address": 5, "guesses_in_all": 50}
+        )
+    ) as found:
         yield found
+
+
+@pytest.fixture
+def county(one: Running) -> Running:
+    return renewed(one)
 
 
 def test_a_code_has_over_fifty_bits_and_no_letter_that_looks_like_another() -> None:

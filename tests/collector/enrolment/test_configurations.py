@@ -17,6 +17,7 @@ from collector.enrolment.sealing import Seal, masked
 from collector.registry import RegistryError
 from config.central import CentralError, check, merged
 from config.settings import SettingsError
+from tests.collector.enrolment.county import renewed
 from tests.collector.running import Running, running, settings_in
 
 CANARY = "canary-community-4711"
@@ -27,10 +28,15 @@ def with_device(secret: str = CANARY) -> dict[str, Any]:
     return {"probes": {"snmp": {"devices": [{"id": "core", "host": "10.0.0.2", "community": secret}]}}}
 
 
-@pytest.fixture
-def county(tmp_path: Path) -> Iterator[Running]:
-    with running(settings_in(tmp_path)) as found:
+@pytest.fixture(scope="module")
+def one(database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(settings_in(tmp_path_factory.mktemp("county"))) as found:
         yield found
+
+
+@pytest.fixture
+def county(one: Running) -> Running:
+    return renewed(one)
 
 
 def fetched(county: Running, **options: Any) -> Any:
@@ -71,13 +77,11 @@ def test_undo_goes_back_and_forth_and_to_a_number(county: Running) -> None:
 
 
 @pytest.mark.fault(20)
-def test_secrets_are_sealed_at_rest_masked_for_people_and_sent_as_they_are(
-    county: Running, tmp_path: Path
-) -> None:
+def test_secrets_are_sealed_at_rest_masked_for_people_and_sent_as_they_are(county: Running) -> None:
     book = county.rooms.enrolment.configurations
     version = book.put(Scope("county"), with_device(), BY)
     assert CANARY not in repr(version) + repr(masked(version.document)) + str(masked(version.document))
-    for file in [each for each in tmp_path.rglob("*") if each.is_file()]:
+    for file in [each for each in county.rooms.settings.data.rglob("*") if each.is_file()]:
         assert CANARY.encode() not in file.read_bytes(), file
     assert fetched(county).json["document"]["probes"]["snmp"]["devices"][0]["community"] == CANARY
     kept = book.put(Scope("county"), with_device("***"), BY)
@@ -100,8 +104,8 @@ def test_secrets_are_not_sent_over_a_network_in_the_clear(county: Running) -> No
     assert by_tls.status == 200
 
 
-def test_the_key_is_replaced_by_a_line_before_the_old_one(tmp_path: Path, county: Running) -> None:
-    book, key_file = county.rooms.enrolment.configurations, tmp_path / "secrets.key"
+def test_the_key_is_replaced_by_a_line_before_the_old_one(county: Running) -> None:
+    book, key_file = county.rooms.enrolment.configurations, county.rooms.settings.data / "secrets.key"
     book.put(Scope("county"), with_device(), BY)
     assert key_file.stat().st_mode & 0o777 == 0o600
     key_file.write_bytes(Fernet.generate_key() + b"\n" + key_file.read_bytes())
@@ -162,12 +166,12 @@ def test_merging_replaces_lists_and_leaves_its_sources_alone() -> None:
     assert msgspec.json.encode([county, school]) == before
 
 
-def test_every_change_is_in_the_log_of_who_did_what(county: Running, tmp_path: Path) -> None:
+def test_every_change_is_in_the_log_of_who_did_what(county: Running) -> None:
     book = county.rooms.enrolment
     book.configurations.put(Scope("school", "s1"), with_device(), BY)
     book.invitations.invite(["s1"], "", 60, BY)
     rows = (
-        sqlite3.connect(tmp_path / "registry.db")
+        sqlite3.connect(county.rooms.settings.data / "registry.db")
         .execute("SELECT action, subject, detail FROM audit")
         .fetchall()
     )

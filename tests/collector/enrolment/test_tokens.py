@@ -13,19 +13,27 @@ from agent.rotation import Outcome
 from agent.settings import Secret
 from collector.access import audit
 from tests.agent.clocks import HandClock
-from tests.collector.enrolment.county import Client, pushing
+from tests.collector.enrolment.county import Client, pushing, renewed
 from tests.collector.running import Running, running, settings_in, wait_until
 
 DAY = 86400.0
 
 
-@pytest.fixture
-def county(tmp_path: Path) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def one(database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     settings = settings_in(
-        tmp_path, enrolment={"overlap": 1.0}, registry={"refresh": 0.2}, ingest={"max_requests_per_agent": 64}
+        tmp_path_factory.mktemp("county"),
+        enrolment={"overlap": 1.0},
+        registry={"refresh": 0.2},
+        ingest={"max_requests_per_agent": 64},
     )
     with running(settings) as found:
         yield found
+
+
+@pytest.fixture
+def county(one: Running) -> Running:
+    return renewed(one)
 
 
 @pytest.fixture
