@@ -27,20 +27,28 @@ from tests.fleet.watch import Watch
 WATCHED = 10
 
 
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
 def play(schools: int, pace: Pace, backlog: tuple[int, float] = (0, 0.0)) -> dict[str, Any]:
     """One run; what it measured."""
     with tempfile.TemporaryDirectory(prefix="xiaotong-fleet-") as folder:
         collector = Collector(Path(folder) / "c")
+        _say(f"enrolling {schools} schools")
         agents = enrol(f"sqlite:///{collector.folder}/data/registry.db", schools)
         watched = agents[10 : 10 + WATCHED]
         give_faults([agent for agent in agents if agent not in watched], pace.seconds)
         behind = give_backlog(agents[-backlog[0] :], backlog[1]) if backlog[0] else 0
+        _say("starting the collector")
         with started([collector]):
+            _say(f"{pace.seconds:g} s of traffic")
             watch = Watch(collector, watched)
             driver = Driver(agents, [collector.port], pace, watch.on_live)
             began, cpu_before = time.monotonic(), collector.usage()[0]
             counts = asyncio.run(_both(driver, watch))
             seconds = time.monotonic() - began
+            _say("waiting until the journal is empty")
             wait_until(lambda: collector.metric("journal_waiting_bytes") == 0, 600)
             drained = time.monotonic() - began
             cpu = collector.usage()[0] - cpu_before

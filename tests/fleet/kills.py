@@ -85,7 +85,7 @@ def _settings(folder: Path, url: str, influx_port: int, sink_url: str) -> dict[s
         (folder / name).touch(mode=0o600)
         (folder / name).write_text(text)
     hook = {"url_file": str(folder / "url"), "secret_file": str(folder / "secret"), "a_minute": 10_000}
-    channels = {"webhook": {"office": hook}, "inside_networks": ["127.0.0.0/8"]}
+    channels = {"webhook": {"office": hook}, "inside_networks": ["127.0.0.0/8"], "timeout": "1s"}
     return {
         "registry": {"url": url},
         "store": {"engine": "influxdb", "influxdb": {"url": f"http://127.0.0.1:{influx_port}"}},
