@@ -8,6 +8,7 @@ counter was refreshed at least twice meanwhile; what is not certain is told as d
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ POLL_SECONDS = 0.1
 READY_SECONDS = 3.0
 SETTLE_SECONDS = 12.0
 """The longest time for which devices show old counters, and a little more."""
-ALL_SEEN_SHARE = 0.98
+MOVING_SHARE = 0.5
+"""A line that moved less than this part of a test is not waited for."""
 QUIET_SHARE = 0.02
 LEAST_SPAN_SECONDS = 1.0
 MOST_PORTS = 4096
@@ -62,6 +64,14 @@ class Seen(msgspec.Struct, frozen=True):
     share: float | None = None
     users_bits_per_second: float = 0.0
     doubt_bits_per_second: float = 0.0
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """A test: its start on the monotonic clock, what its receiver got, and the bits its sender sent once."""
+
+    start: float
+    own: Sequence[Mark]
+    sent: float
 
 
 def targets_of(site: Site) -> list[Target]:
@@ -98,20 +108,23 @@ class RouterWatch:
         self._stop.set()
         self._thread.join()
 
-    def seen(self, start: float, own: Sequence[Mark]) -> Seen:
-        """Of a test that began at that monotonic time and moved so much at the IP layer. Waits until a
-        counter has shown it, or will not.
+    def seen(self, start: float, own: Sequence[Mark], sent: float) -> Seen:
+        """Of a test that began at that monotonic time, whose receiver got so much and whose sender sent so
+        many bits at the IP layer once: what was still under way passed the line after the last mark. Waits
+        until a counter has shown all of it and what users moved beside it, or will not.
         """
         deadline = time.monotonic() + SETTLE_SECONDS
-        while not self._shares_reach(ALL_SEEN_SHARE, own) and time.monotonic() < deadline:
+        while not self._all_shown(start, own) and time.monotonic() < deadline:
             if not self._thread.is_alive():
                 break
             time.sleep(POLL_SECONDS)
-        return judged(self._readings, self._side, start, own, self._why)
+        return judged(self._readings, self._side, Moved(start, own, sent), self._why)
 
-    def _shares_reach(self, share: float, own: Sequence[Mark]) -> bool:
-        moved = [moved_bits(each, self._side) for each in self._readings.values()]
-        return any(bits is not None and bits >= share * own[-1].bits for bits in moved)
+    def _all_shown(self, start: float, own: Sequence[Mark]) -> bool:
+        least = MOVING_SHARE * own[-1].bits
+        moving = [each for each in self._readings.values() if (moved_bits(each, self._side) or 0.0) >= least]
+        end = start + own[-1].seconds
+        return bool(moving) and all(is_whole(each, start, end, time.monotonic()) for each in moving)
 
     def _run(self) -> None:
         from agent.snmp.session import Failed  # noqa: PLC0415
@@ -175,6 +188,17 @@ class RouterWatch:
             kept.append(reading)
 
 
+def is_whole(readings: Sequence[Reading], start: float, end: float, now: float) -> bool:
+    """Whether a counter was refreshed since ``end``, or would have been by now if there were more to show: it
+    was each so many seconds while the load went on. Pure; seconds on the monotonic clock.
+    """
+    if readings[-1].old_ns / 1e9 >= end:
+        return True
+    changes = [each.at_ns / 1e9 for each in readings if each.at_ns / 1e9 >= start]
+    gaps = [after - before for before, after in itertools.pairwise(changes)]
+    return len(gaps) >= 2 and now > end + max(gaps) + 2 * POLL_SECONDS
+
+
 def moved_bits(readings: Sequence[Reading], side: str) -> float | None:
     """Bits at the IP layer between the first and the last reading; None when the counter does not tell."""
     from agent.snmp.ifmib import Poll, step  # noqa: PLC0415
@@ -191,12 +215,10 @@ def moved_bits(readings: Sequence[Reading], side: str) -> float | None:
     return 8.0 * moved.ip_bytes.get(side, moved.counters[f"{side}_bytes"])
 
 
-def judged(
-    readings: dict[str, list[Reading]], side: str, start: float, own: Sequence[Mark], why: str
-) -> Seen:
+def judged(readings: dict[str, list[Reading]], side: str, test: Moved, why: str) -> Seen:
     """The one line whose counter moved by at least 90 % of the test, and the users beside it. Pure."""
     moved = {line: bits for line, each in readings.items() if (bits := moved_bits(each, side)) is not None}
-    total = own[-1].bits
+    total = test.own[-1].bits
     if not moved or not total:
         return Seen(Way(why=SILENT.format(why=why) if readings else IN_LAN))
     shares = {line: bits / total for line, bits in moved.items()}
@@ -206,14 +228,14 @@ def judged(
     if len(fitting) > 1:
         return Seen(Way(why=SEVERAL.format(lines=", ".join(sorted(fitting)))))
     (line,) = fitting
-    users, doubt = _users(readings[line], side, start, own)
+    users, doubt = _users(readings[line], side, test)
     return Seen(Way(line=line), shares[line], users, doubt)
 
 
-def _users(readings: Sequence[Reading], side: str, start: float, own: Sequence[Mark]) -> tuple[float, float]:
+def _users(readings: Sequence[Reading], side: str, test: Moved) -> tuple[float, float]:
     """What users moved at least, and how much more it may have been; bit/s."""
-    seconds = own[-1].seconds
-    extra = max(0.0, (moved_bits(readings, side) or 0.0) - own[-1].bits)
+    start, own, seconds = test.start, test.own, test.own[-1].seconds
+    extra = max(0.0, (moved_bits(readings, side) or 0.0) - max(own[-1].bits, test.sent))
     within = [each for each in readings if start <= each.old_ns / 1e9 and each.at_ns / 1e9 <= start + seconds]
     span = (within[-1].at_ns - within[0].at_ns) / 1e9 if within else 0.0
     bits = moved_bits(within, side)

@@ -158,7 +158,7 @@ class Exchange:
         up = self._wanted.direction == "up"
         sender, receiver = (near, done.totals) if up else (done.totals, near)
         host_cpu_share = cpu.share()
-        seen = self._seen(way, tally, start)
+        seen = self._seen(way, tally, start, tcp.sent_once_bits(sender, header_bytes))
         return Outcome(
             received=tally.received(),
             users=tally.users() if self._watch is None else _steady(seen, tally.own),
@@ -179,11 +179,11 @@ class Exchange:
             users_doubt=seen.doubt_bits_per_second,
         )
 
-    def _seen(self, way: Way, tally: Tally, start: float) -> Seen:
+    def _seen(self, way: Way, tally: Tally, start: float, sent: float) -> Seen:
         """What the counters say of the test's line: this host's own, else the router's."""
         if self._watch is None:
             return Seen(way, tally.line_share())
-        return self._watch.seen(start, tally.own)
+        return self._watch.seen(start, tally.own, sent)
 
     def _begin(self, load: tcp.Load) -> None:
         if self._wanted.direction == "up":

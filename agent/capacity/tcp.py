@@ -98,6 +98,12 @@ def header_bytes(sock: socket.socket) -> int:
     return _IP_AND_TCP_BYTES[sock.family] + (TIMESTAMP_BYTES if info.timestamps else 0)
 
 
+def sent_once_bits(sender: Totals, header: int) -> float:
+    """What a sender sent at the IP layer, without what it sent again."""
+    whole = sender.bytes_sent + header * sender.segments_sent
+    return 8.0 * whole * (1 - sender.segments_retransmitted / max(1, sender.segments_sent))
+
+
 def pace(socks: Sequence[socket.socket], ip_bits_per_second: float) -> None:
     """Hold the streams together to a rate at the IP layer.
 

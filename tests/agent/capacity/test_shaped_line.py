@@ -24,12 +24,9 @@ def verify(share: float) -> dict[str, object]:
 @pytest.mark.needs("ethtool")
 @pytest.mark.needs("tc")
 def test_search_and_verify_on_a_line_of_100_mbit_s() -> None:
-    down: dict[str, object] = {"directions": ["down"]}
     up: dict[str, object] = {"directions": ["up"]}
     with shaped("100mbit") as line:
-        found = line.measured("ipv4", [SEARCH, verify(0.95) | down, verify(1.05) | up])
-        sixth = line.measured("ipv6", [SEARCH | down])
-    searches, (passed, failed) = [*found[:2], *sixth], found[2:]
+        *searches, failed = line.measured("ipv4", [SEARCH, verify(1.05) | up])
     for point in searches:
         assert point.tags["line"] == "l1"
         assert point.fields["counts_for_line"] is True
@@ -37,5 +34,4 @@ def test_search_and_verify_on_a_line_of_100_mbit_s() -> None:
         assert number(point, "ip_bits_per_second") == pytest.approx(TRUTH, rel=0.03)
         assert number(point, "bytes") <= 100e6 / 8 * 10 / 3
         assert number(point, "idle_rtt_seconds") < number(point, "loaded_rtt_seconds")
-    assert (passed.fields["passed"], passed.fields["bound"]) == (True, "lower")
     assert (failed.fields["passed"], failed.fields["bound"]) == (False, "upper")
