@@ -20,6 +20,7 @@ from collector.access.logins import Scope
 from collector.access.passwords import Busy, WeakPassword
 from collector.access.permissions import Role
 from collector.access.room import AccessRoom
+from collector.access.saying import worded
 from collector.access.screens import ZONE, Screens, posted
 from collector.access.users import User
 from collector.access.who import Via, Who
@@ -136,23 +137,26 @@ class Desk:
             user = self._room.users.named(who.name)
             _, secret = self._room.logins.add_token(user, form.text("name"), scope, days, by=who)
         except (RegistryError, ValueError) as error:
-            return self._account(request, str(error), HTTPStatus.BAD_REQUEST)
+            text, places = worded(error)
+            return self._account(request, text, HTTPStatus.BAD_REQUEST, places=places)
         return self._account(request, secret=secret)
 
     def _revoke_token(self, request: Request, form: Form) -> Response:
         try:
             self._room.logins.revoke_token(int(form.text("id")), by=request.state.who)
         except (RegistryError, ValueError, OverflowError) as error:
-            return self._account(request, str(error), HTTPStatus.BAD_REQUEST)
+            text, places = worded(error)
+            return self._account(request, text, HTTPStatus.BAD_REQUEST, places=places)
         return RedirectResponse("/account", 303)
 
     def _users(
         self, request: Request, error: str = "", status: HTTPStatus = HTTPStatus.OK,
-        link: str = "", name: str = "",
+        *, link: str = "", name: str = "", places: Mapping[str, object] | None = None,
     ) -> Response:  # fmt: skip
         return self._screens.show(
-            request, "users.html", status, error=error, users=self._room.users.all(), when=_when,
-            roles=ROLES, schools=list(self._room.registry.schools().values()), link=link, linked=name,
+            request, "users.html", status, error=error, places=places, when=_when,
+            users=self._room.users.all(), roles=ROLES, link=link, linked=name,
+            schools=list(self._room.registry.schools().values()),
         )  # fmt: skip
 
     def _add_user(self, request: Request, form: Form) -> Response:
@@ -164,7 +168,8 @@ class Desk:
             oidc_name = form.text("oidc_name") or None
             user = self._room.users.add(form.text("name"), role, schools, oidc_name, by=request.state.who)
         except (RegistryError, ValueError) as error:
-            return self._users(request, str(error), HTTPStatus.BAD_REQUEST)
+            text, places = worded(error)
+            return self._users(request, text, HTTPStatus.BAD_REQUEST, places=places)
         return self._linked(request, user)
 
     def _change_user(self, request: Request, form: Form) -> Response:
@@ -178,7 +183,8 @@ class Desk:
                 case "enable":
                     self._room.users.enable(name, by=by)
         except RegistryError as error:
-            return self._users(request, str(error), HTTPStatus.BAD_REQUEST)
+            text, places = worded(error)
+            return self._users(request, text, HTTPStatus.BAD_REQUEST, places=places)
         return RedirectResponse("/users", 303)
 
     def _linked(self, request: Request, user: User) -> Response:

@@ -17,9 +17,11 @@ from collector.access.oidc import OidcError
 from collector.access.origin import is_secure
 from collector.access.passwords import Busy, WeakPassword
 from collector.access.room import DEVICE_COOKIE, SESSION_COOKIE, AccessRoom
+from collector.access.saying import in_words
 from collector.access.screens import Screens, posted
 from collector.access.throttle import place_of
 from collector.access.users import User
+from collector.web.rendering import language_wished
 from config.words import message
 
 STATE_COOKIE = "xiaotong_login"
@@ -147,7 +149,7 @@ class Entry:
 
     def _not_served(self, request: Request, error: OidcError) -> Response:
         log.warning("login service refused address=%s reason=%s", self._room.address(request), error)
-        places = {"reason": str(error)}
+        places = {"reason": in_words(error, language_wished(request))}
         return self._login(request, error=NOT_SERVED, status=HTTPStatus.UNAUTHORIZED, places=places)
 
     def _here(self, request: Request) -> str:

@@ -11,12 +11,14 @@ from sqlalchemy.engine import Connection
 
 from collector.access import audit
 from collector.access.permissions import Permission, Role
+from collector.access.saying import Refused
 from collector.access.settings import AccessSettings
 from collector.access.tables import ApiTokenRow, DeviceRow, SessionRow, UserRow
 from collector.access.users import User, read_user
 from collector.access.who import Via, Who, somebody
-from collector.registry import Registry, RegistryError
+from collector.registry import Registry
 from collector.registry.tokens import digest_of, new_token
+from config.words import message
 
 SEEN_EVERY = timedelta(minutes=1)
 DEVICE_SECONDS = 400 * 86400
@@ -118,11 +120,14 @@ class Logins:
 
     def add_token(self, user: User, name: str, scope: Scope, days: float, *, by: Who) -> tuple[ApiToken, str]:
         """A new token and its secret, which is kept nowhere. Raises RegistryError."""
-        if not 1 <= len(name) <= 64:
-            raise RegistryError("the token's name: 1 to 64 characters are allowed")
+        if not (1 <= len(name) <= 64 and name.isprintable()):
+            raise Refused(message("the token's name: 1 to 64 characters are allowed"))
         longest = self._settings.token / 86400
         if not 0 < days <= longest:
-            raise RegistryError(f"days: more than 0 and at most {longest:g} are allowed (access.token)")
+            raise Refused(
+                message("days: more than 0 and at most {days} are allowed (access.token)"),
+                days=f"{longest:g}",
+            )
         secret, now = f"{TOKEN_PREFIX}{new_token()}", datetime.now(UTC)
         expires = now + timedelta(days=days)
         with self._registry.writing() as connection:
@@ -153,7 +158,7 @@ class Logins:
             row = connection.execute(sa.select(ApiTokenRow.__table__).where(wanted)).first()
             own = row is not None and (by.user_id == row.user_id or by.may(Permission.MANAGE_USERS))
             if row is None or not own:
-                raise RegistryError(f"token {token_id}: is not known")
+                raise Refused(message("token {number}: is not known"), number=token_id)
             if row.revoked_at is None:
                 connection.execute(sa.update(ApiTokenRow).where(wanted).values(revoked_at=now))
                 audit.record(connection, by, "token.revoke", str(token_id), at=now, name=row.name)
@@ -214,7 +219,9 @@ def _refuse_too_many(connection: Connection, user: User, now: datetime) -> None:
         ApiTokenRow.user_id == user.id, ApiTokenRow.revoked_at.is_(None), ApiTokenRow.expires_at > now
     )
     if (connection.scalar(valid) or 0) >= MAX_TOKENS:
-        raise RegistryError(f"user {user.name}: has {MAX_TOKENS} tokens; revoke some first")
+        raise Refused(
+            message("user {name}: has {number} tokens; revoke some first"), name=user.name, number=MAX_TOKENS
+        )
 
 
 def _tokens(connection: Connection, *wanted: Any) -> list[ApiToken]:

@@ -23,12 +23,14 @@ import urllib3
 from joserfc import jwk, jwt
 from joserfc.errors import JoseError
 
+from collector.access.saying import Refused
 from collector.access.settings import OidcSettings
 from collector.access.tables import OidcLoginRow, UserRow
 from collector.access.users import User, read_user
 from collector.bodies import json_of
 from collector.registry import Registry
 from collector.registry.tokens import digest_of, new_token
+from config.words import message
 
 LOGIN_SECONDS = 600
 LEEWAY_SECONDS = 60
@@ -38,7 +40,7 @@ ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 """Signatures alone: ``none`` and shared secrets never."""
 
 
-class OidcError(Exception):
+class OidcError(Refused):
     """Why nobody was let in, in one line without secrets."""
 
 
@@ -86,7 +88,7 @@ class Oidc:
         with self._registry.writing() as connection:
             connection.execute(sa.delete(OidcLoginRow).where(OidcLoginRow.expires_at <= now))
             if (connection.scalar(sa.select(sa.func.count()).select_from(OidcLoginRow)) or 0) >= MAX_LOGINS:
-                raise OidcError("too many logins have begun; try again in some minutes")
+                raise OidcError(message("too many logins have begun; try again in some minutes"))
             connection.execute(sa.insert(OidcLoginRow).values(row))
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
         query = {
@@ -102,13 +104,13 @@ class Oidc:
         nonce, verifier, after = self._taken(answer.get("state", ""), state_cookie)
         provider = self._known_provider()
         if answer.get("iss", provider.issuer) != provider.issuer:
-            raise OidcError("the answer is another service's")
+            raise OidcError(message("the answer is another service's"))
         if "error" in answer or not answer.get("code"):
-            raise OidcError("the login service let nobody in")
+            raise OidcError(message("the login service let nobody in"))
         claims = self._claims(self._exchanged(provider, answer["code"], verifier, redirect_uri), nonce)
         name = claims.get(self._settings.claim)
         if not isinstance(name, str) or not name:
-            raise OidcError(f"the login service gives no claim {self._settings.claim}")
+            raise OidcError(message("the login service gives no claim {claim}"), claim=self._settings.claim)
         return self._user(name), after
 
     def forget_old(self) -> None:
@@ -121,14 +123,14 @@ class Oidc:
         """What was kept of this login, which can be finished once and by the browser that began it."""
         digest = digest_of(state)
         if digest is None or not hmac.compare_digest(state.encode(), cookie.encode()):
-            raise OidcError("this login was not begun here")
+            raise OidcError(message("this login was not begun here"))
         wanted = OidcLoginRow.digest == digest
         with self._registry.writing() as connection:
             row = connection.execute(sa.select(OidcLoginRow.__table__).where(wanted)).first()
             if row is None or not connection.execute(sa.delete(OidcLoginRow).where(wanted)).rowcount:
-                raise OidcError("this login is over; begin again")
+                raise OidcError(message("this login is over; begin again"))
         if row.expires_at <= datetime.now(UTC):
-            raise OidcError("this login took too long; begin again")
+            raise OidcError(message("this login took too long; begin again"))
         return row.nonce, row.verifier, row.after
 
     def _user(self, name: str) -> User:
@@ -136,7 +138,9 @@ class Oidc:
         with self._registry.reading() as connection:
             row = connection.execute(wanted).first()
         if row is None:
-            raise OidcError("the login service knows you, this collector does not: ask the county admin")
+            raise OidcError(
+                message("the login service knows you, this collector does not: ask the county admin")
+            )
         return read_user(row)
 
     def _known_provider(self) -> Provider:
@@ -145,7 +149,7 @@ class Oidc:
                 base = self._settings.issuer.rstrip("/")
                 found = self._asked("GET", f"{base}/.well-known/openid-configuration", Provider)
                 if found.issuer != self._settings.issuer:
-                    raise OidcError("the login service names another issuer than access.oidc.issuer")
+                    raise OidcError(message("the login service names another issuer than access.oidc.issuer"))
                 self._provider = found
             return self._provider
 
@@ -162,7 +166,7 @@ class Oidc:
         answer = self._asked("POST", provider.token_endpoint, dict[str, Any], urlencode(form), headers)
         token = answer.get("id_token")
         if not isinstance(token, str):
-            raise OidcError("the login service gave no ID token")
+            raise OidcError(message("the login service gave no ID token"))
         return token
 
     def _basic(self) -> str:
@@ -170,7 +174,9 @@ class Oidc:
         try:
             secret = Path(self._settings.client_secret_file).read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise OidcError(f"access.oidc.client_secret_file cannot be read: {error.strerror}") from None
+            raise OidcError(
+                message("access.oidc.client_secret_file cannot be read: {reason}"), reason=error.strerror
+            ) from None
         pair = f"{quote(self._settings.client_id, safe='')}:{quote(secret, safe='')}"
         return base64.b64encode(pair.encode()).decode()
 
@@ -191,12 +197,14 @@ class Oidc:
             )
             rules.validate(decoded.claims)
         except (JoseError, ValueError) as error:
-            raise OidcError(f"the ID token is refused: {type(error).__name__}") from None
+            raise OidcError(
+                message("the ID token is refused: {reason}"), reason=type(error).__name__
+            ) from None
         claims: dict[str, Any] = decoded.claims
         if isinstance(claims["aud"], list) and len(claims["aud"]) > 1:
             azp = claims.get("azp")
             if azp != self._settings.client_id:
-                raise OidcError("the ID token is refused: it was made for another client")
+                raise OidcError(message("the ID token is refused: it was made for another client"))
         return claims
 
     def _known_keys(self, *, anew: bool) -> jwk.KeySet:
@@ -218,10 +226,12 @@ class Oidc:
             finally:
                 answer.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            raise OidcError(f"the login service does not answer: {type(error).__name__}") from None
+            raise OidcError(
+                message("the login service does not answer: {reason}"), reason=type(error).__name__
+            ) from None
         if answer.status != 200 or len(content) > MAX_ANSWER_BYTES:
-            raise OidcError(f"the login service answers with status {answer.status}")
+            raise OidcError(message("the login service answers with status {status}"), status=answer.status)
         try:
             return json_of(content, shape)
         except msgspec.DecodeError:
-            raise OidcError("the login service's answer cannot be read") from None
+            raise OidcError(message("the login service's answer cannot be read")) from None

@@ -13,14 +13,17 @@ from sqlalchemy.engine import Connection
 
 from collector.access import audit
 from collector.access.permissions import Role
+from collector.access.saying import Refused
 from collector.access.tables import ApiTokenRow, DeviceRow, LinkRow, SessionRow, UserRow
 from collector.access.who import Who
-from collector.registry import Registry, RegistryError
+from collector.registry import Registry
+from collector.registry.ids import is_id
 from collector.registry.tables import SchoolRow
 from collector.registry.tokens import digest_of, new_token
+from config.words import message
 
 NAME = re.compile(r"[\w.@-]{1,64}")
-NAME_ALLOWED = "1 to 64 letters, digits and . _ @ -"
+NAME_ALLOWED = message("user «{name}»: 1 to 64 letters, digits and . _ @ - are allowed")
 FIRST_ADMIN = "admin"
 
 
@@ -70,13 +73,13 @@ class Users:
     ) -> User:
         """A new user, who cannot log in until he has a password or the login service names him."""
         if not NAME.fullmatch(name):
-            raise RegistryError(f"user {name[:80]!r}: {NAME_ALLOWED} are allowed")
+            raise Refused(NAME_ALLOWED, name=name[:80])
         own = tuple(sorted(set(schools)))
         now = datetime.now(UTC)
         with self._registry.writing() as connection:
             _check_schools(connection, role, own)
             if connection.scalar(sa.select(UserRow.id).where(UserRow.name == name)) is not None:
-                raise RegistryError(f"user {name}: exists already")
+                raise Refused(message("user {name}: exists already"), name=name)
             _check_oidc_name(connection, oidc_name)
             row = {
                 "name": name, "role": role.value, "schools": msgspec.json.encode(own).decode(),
@@ -94,7 +97,7 @@ class Users:
             if user.disabled_at is not None:
                 return
             if user.role is Role.COUNTY_ADMIN and _able_admins(connection) <= {user.id}:
-                raise RegistryError(f"user {name}: is the last county admin who can log in")
+                raise Refused(message("user {name}: is the last county admin who can log in"), name=name)
             connection.execute(sa.update(UserRow).where(UserRow.id == user.id).values(disabled_at=now))
             _end_logins(connection, user.id)
             connection.execute(
@@ -118,7 +121,7 @@ class Users:
         with self._registry.writing() as connection:
             user = _named(connection, name)
             if user.disabled_at is not None:
-                raise RegistryError(f"user {name}: is disabled")
+                raise Refused(message("user {name}: is disabled"), name=name)
             connection.execute(sa.delete(LinkRow).where(LinkRow.user_id == user.id))
             expires = now + timedelta(seconds=valid_seconds)
             row = {"digest": digest_of(secret), "user_id": user.id, "expires_at": expires}
@@ -168,33 +171,39 @@ def _users(connection: Connection, wanted: sa.Select[Any]) -> list[User]:
 
 
 def _named(connection: Connection, name: str) -> User:
-    found = _users(connection, sa.select(UserRow).where(UserRow.name == name))
+    # what is no name is not asked for: PostgreSQL refuses some characters
+    found = _users(connection, sa.select(UserRow).where(UserRow.name == name)) if NAME.fullmatch(name) else []
     if not found:
-        raise RegistryError(f"user {name[:80]}: is not known")
+        raise Refused(message("user {name}: is not known"), name=name[:80])
     return found[0]
 
 
 def _check_schools(connection: Connection, role: Role, schools: Collection[str]) -> None:
     if role is not Role.SCHOOL_ADMIN:
         if schools:
-            raise RegistryError(f"role {role.value}: sees every school; only school_admin has some")
+            raise Refused(
+                message("role {role}: sees every school; only school_admin has some"), role=role.value
+            )
         return
     if not schools:
-        raise RegistryError("role school_admin: needs at least one school")
-    known = set(connection.scalars(sa.select(SchoolRow.id).where(SchoolRow.id.in_(schools))))
+        raise Refused(message("role school_admin: needs at least one school"))
+    possible = list(filter(is_id, schools))
+    known = set(connection.scalars(sa.select(SchoolRow.id).where(SchoolRow.id.in_(possible))))
     for school in schools:
         if school not in known:
-            raise RegistryError(f"school {school[:80]}: is not known; declare it first")
+            raise Refused(message("school {school}: is not known; declare it first"), school=school[:80])
 
 
 def _check_oidc_name(connection: Connection, oidc_name: str | None) -> None:
     if oidc_name is None:
         return
-    if not 1 <= len(oidc_name) <= 255:
-        raise RegistryError("the login service's name: 1 to 255 characters are allowed")
+    if not (1 <= len(oidc_name) <= 255 and oidc_name.isprintable()):
+        raise Refused(message("the login service's name: 1 to 255 characters are allowed"))
     taken = connection.scalar(sa.select(UserRow.name).where(UserRow.oidc_name == oidc_name))
     if taken is not None:
-        raise RegistryError(f"the login service's name {oidc_name}: is user {taken}'s")
+        raise Refused(
+            message("the login service's name {name}: is user {user}'s"), name=oidc_name, user=taken
+        )
 
 
 def _able_admins(connection: Connection) -> set[int]:
