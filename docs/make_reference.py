@@ -1,7 +1,8 @@
-"""Make ``docs/reference.md`` from the program's own types and commands; ``--check`` only compares.
+"""Make ``docs/reference.md``, ``measurements.md`` and ``metrics.md`` from the program's own types, commands,
+schema and declarations; ``--check`` only compares.
 
 Every key of a settings file needs words: the docstring below its attribute. A key without them, or a
-reference that is not what the types say, ends this with status 1, and so fails the tests.
+page that is not what its source says, ends this with status 1, and so fails the tests.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pkgutil
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -30,8 +31,12 @@ from config.calendar import CalendarSettings
 from config.plan import Plan
 from config.school import School
 
-REFERENCE = Path(__file__).with_name("reference.md")
-MEASUREMENTS = Path(__file__).parent.parent / "config/measurements.yaml"
+ROOT = Path(__file__).parent.parent
+MEASUREMENTS = ROOT / "config/measurements.yaml"
+METRICS = {
+    "collector": ("collector/metrics.py", "collector/messages/metrics.py"),
+    "agent": ("agent/metrics.py",),
+}
 Rows = Iterator[str]
 
 
@@ -39,17 +44,14 @@ class Undocumented(Exception):
     """A key without words."""
 
 
-def reference() -> str:
-    """The whole page."""
-    return "\n".join(_lines()) + "\n"
-
-
-def _lines() -> Rows:
+def reference() -> Rows:
+    """Settings and commands."""
     yield "# Reference"
     yield ""
     yield "Made by `python docs/make_reference.py` from the types and commands themselves: change those."
     yield "Rates are written like `10M` or `2.5G`, durations like `200ms`, `60s`, `3min`, `1h`, `20d`,"
     yield "sizes like `64MiB`. An unknown key is refused with the keys that are allowed there."
+    yield "What agents write: [measurements](measurements.md). What `/metrics` tells: [metrics](metrics.md)."
     yield from _settings("Settings of the agent", AgentSettings)
     for module in sorted(pkgutil.iter_modules(agent.probes.__path__), key=lambda found: found.name):
         yield from _probe(module.name)
@@ -59,7 +61,6 @@ def _lines() -> Rows:
     yield from _settings("A school calendar", CalendarSettings)
     for main in (agent.main.main, collector.main.main):
         yield from _commands(main)
-    yield from _measurements()
 
 
 def _probe(name: str) -> Rows:
@@ -167,22 +168,96 @@ def _command(command: click.Command | None, path: str, parent: click.Context) ->
         yield f"- `{', '.join(option.opts)}`: {option.help}"
 
 
-def _measurements() -> Rows:
-    yield from ("", "## Measurements", "", "What our agents write; `config/measurements.yaml` is the source.")
+def measurements() -> Rows:
+    """What agents write."""
+    yield "# Measurements"
+    yield ""
+    yield "What our agents write. Made by `python docs/make_reference.py` from `config/measurements.yaml`:"
+    yield "change that. Every point also carries the tags `school` and `agent`, set by the collector from the credential."
     for name, shape in yaml.safe_load(MEASUREMENTS.read_text(encoding="utf-8")).items():
-        yield from (
-            "",
-            f"### `{name}`",
-            "",
-            shape["help"],
-            "",
-            "| name | kind | unit | meaning |",
-            "|---|---|---|---|",
-        )
+        yield from ("", f"## `{name}`", "", shape["help"], "")
+        yield from ("| name | kind | unit | meaning |", "|---|---|---|---|")
         for tag, meaning in shape["tags"].items():
             yield f"| `{tag}` | tag | | {_cell(meaning)} |"
         for field, about in shape["fields"].items():
             yield f"| `{field}` | {about['type']} | {about.get('unit', '')} | {_cell(about['help'])} |"
+
+
+def metrics() -> Rows:
+    """What Prometheus reads of both programs."""
+    yield "# Metrics"
+    yield ""
+    yield "What `GET /metrics` tells Prometheus. Made by `python docs/make_reference.py` from the programs'"
+    yield "own declarations: change those. A name that ends in `_total` is a counter since the start, any other"
+    yield "a gauge."
+    about = {
+        "collector": "On its own port, for its host alone unless `listen.metrics` says otherwise.",
+        "agent": "On `metrics.listen`, `127.0.0.1:9108` by default.",
+    }
+    for side, files in METRICS.items():
+        yield from ("", f"## Of the {side}", "", about[side], "")
+        yield from ("| metric | labels | meaning |", "|---|---|---|")
+        for file in files:
+            yield from _declared(ast.parse((ROOT / file).read_text(encoding="utf-8")))
+
+
+def _declared(module: ast.Module) -> Rows:
+    """A row for each metric that a module makes, yields or lists, as its source declares it."""
+    for made in ast.walk(module):
+        declared: list[ast.expr | None] = []
+        if isinstance(made, ast.Call) and getattr(made.func, "id", "") in ("Metric", "single"):
+            yield from _metric(made.args, module)
+        elif isinstance(made, ast.Dict):
+            declared += made.values
+        elif isinstance(made, ast.Yield):
+            declared.append(made.value)
+        for each in declared:
+            if isinstance(each, ast.Tuple):
+                yield from _metric(each.elts, module)
+
+
+def _metric(parts: list[ast.expr], module: ast.Module) -> Rows:
+    texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    if len(texts) != 2 or not re.fullmatch("[a-z_]+", texts[0]):
+        return
+    name, words = texts
+    exposed = name if name.startswith("process_") else f"xiaotong_{name}"
+    labels = ", ".join(f"`{label}`" for each in parts for label in _labels(each, module))
+    yield f"| `{exposed}` | {labels} | {_cell(words)} |"
+
+
+def _labels(samples: ast.expr, module: ast.Module) -> list[str]:
+    """Keys of the dicts that samples are made of, through the names they are assigned to."""
+    found: dict[str, None] = {}
+    waiting, seen = [samples], set()
+    while waiting:
+        for part in ast.walk(waiting.pop()):
+            if isinstance(part, ast.Dict):
+                found.update(dict.fromkeys(str(ast.literal_eval(key)) for key in part.keys if key))
+            elif isinstance(part, ast.Name) and part.id not in seen:
+                seen.add(part.id)
+                waiting += _assigned(part.id, module)
+    return list(found)
+
+
+def _assigned(name: str, module: ast.Module) -> list[ast.expr]:
+    """Every expression that a name of the module is assigned."""
+    found = []
+    for each in ast.walk(module):
+        targets = each.targets if isinstance(each, ast.Assign) else [getattr(each, "target", None)]
+        value = each.value if isinstance(each, ast.Assign | ast.AnnAssign) else None
+        if value is not None and any(
+            isinstance(target, ast.Name) and target.id == name for target in targets
+        ):
+            found.append(value)
+    return found
+
+
+PAGES: dict[str, Callable[[], Rows]] = {
+    "reference.md": reference,
+    "measurements.md": measurements,
+    "metrics.md": metrics,
+}
 
 
 def _one_line(text: str) -> str:
@@ -194,19 +269,21 @@ def _cell(text: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page, or compare it; 1 when something is undocumented or out of date."""
+    """Write the pages, or compare them; 1 when something is undocumented or out of date."""
     try:
-        page = reference()
+        pages = {name: "\n".join(page()) + "\n" for name, page in PAGES.items()}
     except Undocumented as gap:
         print(f"undocumented: {gap}", file=sys.stderr)
         return 1
-    if arguments == ["--check"]:
-        if not REFERENCE.exists() or REFERENCE.read_text(encoding="utf-8") != page:
-            print("docs/reference.md is out of date: run python docs/make_reference.py", file=sys.stderr)
-            return 1
+    files = {Path(__file__).with_name(name): page for name, page in pages.items()}
+    if arguments != ["--check"]:
+        for file, page in files.items():
+            file.write_text(page, encoding="utf-8")
         return 0
-    REFERENCE.write_text(page, encoding="utf-8")
-    return 0
+    stale = [f.name for f, page in files.items() if not f.exists() or f.read_text(encoding="utf-8") != page]
+    for name in stale:
+        print(f"docs/{name} is out of date: run python docs/make_reference.py", file=sys.stderr)
+    return int(bool(stale))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.collector.running import running, settings_in
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
@@ -23,6 +25,16 @@ def test_every_setting_and_command_is_documented() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_every_metric_of_a_running_collector_is_documented(tmp_path: Path) -> None:
+    documented = set(
+        re.findall(r"^\| `(\w+)` ", (ROOT / "docs/metrics.md").read_text(encoding="utf-8"), re.M)
+    )
+    with running(settings_in(tmp_path)) as collector:
+        told = collector.request("GET", "/metrics", agent=None).body.decode()
+    found = set(re.findall(r"^# TYPE (\w+) ", told, re.M))
+    assert found and found <= documented
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -32,11 +32,12 @@ def command(file: Path | None, as_json: bool, seconds: float, lang: str | None) 
     """Measure once and say whether this school's network gives what its plan promises.
 
     The status is 0 when all is met, 1 when something is not, 3 when nothing is not met but something is
-    unknown. Needs no collector.
+    unknown. What the county declares of the school counts as it does for «run»; needs no collector.
     """
+    from agent.central_now import as_the_county_says  # noqa: PLC0415
     from agent.defaults import loaded_or_example  # noqa: PLC0415
 
-    loaded = loaded_or_example(file)
+    loaded = as_the_county_says(loaded_or_example(file))
     verdicts, outcomes = judged(loaded, seconds)
     now = datetime.now(UTC)
     if as_json:
