@@ -26,8 +26,8 @@ absent() { for path in "$@"; do [ ! -e "$path" ] || { echo "$path is there"; ret
 number() { systemctl show -p "$2" --value "$1"; }
 restarted() { [ "$(number "$1" NRestarts)" -ge 1 ]; }
 at_most() { systemd-analyze security --no-pager "$1" | awk -v most="$2" '/Overall/ {exit !($(NF-2) <= most)}'; }
-heard() { $collector agents list --json | grep -q '"heard[^,]*[0-9]'; }
-agents() { $collector agents list --json | grep -o '"agent": *"[^"]*"'; }
+heard() { $collector agents list --json | grep -q "\"version\": *\"$1\""; }
+agents() { $collector agents list --json | grep -o 'sd-00[-0-9]*' | sort -u; }
 
 holds "both packages install by apt" apt-get install -y -q --no-install-recommends /root/first/*.deb
 holds "the collector says that it is ready" soon systemctl is-active xiaotong-collector
@@ -48,7 +48,7 @@ holds "an agent enrols" xiaotong-agent enrol --collector http://127.0.0.1:8080 -
 holds "its token is its user's alone" bash -c '[ "$(stat -c "%U %a" /etc/xiaotong/agent/agent.token)" = "xiaotong-agent 600" ]'
 holds "the agent starts" systemctl start xiaotong-agent
 holds "the agent is ready" soon systemctl is-active xiaotong-agent
-holds "the collector hears it" soon heard
+holds "the collector hears it" soon heard 0.1.0
 journalctl -u xiaotong-agent --no-pager | grep -iE "not permitted|denied|traceback" | head -5
 
 for unit in agent collector; do
@@ -80,7 +80,7 @@ holds "the agent was started anew" soon bash -c \
 holds "it announced a restart" bash -c "journalctl -u xiaotong-agent --no-pager | grep -q state=restarting"
 holds "both run after the upgrade" soon systemctl is-active xiaotong-collector xiaotong-agent
 holds "registry and agents are kept" bash -c "[ -s /tmp/agents ] && diff /tmp/agents <($(declare -f agents); collector='$collector'; agents)"
-holds "the agent is heard without enrolling again" soon heard
+holds "the agent is heard as the new version, without enrolling again" soon heard 0.1.1
 
 holds "both are removed" apt-get remove -y -q xiaotong-agent xiaotong-collector
 holds "programs and processes are gone" absent /opt/xiaotong /usr/bin/xiaotong-agent /usr/bin/xiaotong-collector
