@@ -173,7 +173,8 @@ def measurements() -> Rows:
     yield "# Measurements"
     yield ""
     yield "What our agents write. Made by `python docs/make_reference.py` from `config/measurements.yaml`:"
-    yield "change that. Every point also carries the tags `school` and `agent`, set by the collector from the credential."
+    yield "change that. Every point also carries the tags `school` and `agent`, set by the collector from the"
+    yield "credential."
     for name, shape in yaml.safe_load(MEASUREMENTS.read_text(encoding="utf-8")).items():
         yield from ("", f"## `{name}`", "", shape["help"], "")
         yield from ("| name | kind | unit | meaning |", "|---|---|---|---|")
@@ -188,8 +189,8 @@ def metrics() -> Rows:
     yield "# Metrics"
     yield ""
     yield "What `GET /metrics` tells Prometheus. Made by `python docs/make_reference.py` from the programs'"
-    yield "own declarations: change those. A name that ends in `_total` is a counter since the start, any other"
-    yield "a gauge."
+    yield "own declarations: change those. A name that ends in `_total` is a counter since the start, any"
+    yield "other a gauge."
     about = {
         "collector": "On its own port, for its host alone unless `listen.metrics` says otherwise.",
         "agent": "On `metrics.listen`, `127.0.0.1:9108` by default.",
