@@ -29,7 +29,7 @@ WINDOW_ROUND_TRIPS = 4
 LONGEST_WINDOW_SECONDS = 0.5
 STEP_SLACK_SECONDS = 0.01
 """A sub-interval holds at least 200 packets (50 ms of 10 Mbit/s have 42) and 4 round trips (BBR's swing)."""
-UNSTEADY_SHARE = 0.04
+UNSTEADY_SHARE = 0.08
 """A line that carries this much more for a whole second than the estimate was not what held the rate there: a
 busy host at an end or on the way does so, in fits and starts.
 """
