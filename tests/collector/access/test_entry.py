@@ -185,7 +185,7 @@ def test_who_did_what_is_written_down(collector: Running, visitor: Visitor) -> N
 
 def test_the_last_county_admin_stays(visitor: Visitor) -> None:
     visitor.log_in("wang")
-    answer = visitor.post("/users/change", name="wang", what="disable")
+    answer = visitor.post("/users/change", {"Accept-Language": "en"}, name="wang", what="disable")
     assert answer.status == 400
     assert "last county admin" in answer.body.decode()
 

@@ -271,3 +271,19 @@ def test_a_stream_of_events_ends_and_is_asked_again_who_it_is() -> None:
         return [piece async for piece in events._tell("")]
 
     assert asyncio.run(told()) == ["retry: 5000\n\n"]
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("zh-CN", "没有用户 nobody"), ("en", "user nobody: is not known")]
+)
+def test_a_refusal_is_in_the_readers_language(county: County, language: str, said: str) -> None:
+    page = county.admin.post("/users/change", {"Accept-Language": language}, name="nobody", what="disable")
+    assert (page.status, said in page.body.decode()) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("zh-CN", "这次登录不是在这里开始的"), ("en", "was not begun here")]
+)
+def test_so_is_what_the_login_service_says(county: County, language: str, said: str) -> None:
+    page = Visitor(county.collector.port).get("/login/oidc/done?state=x", **{"Accept-Language": language})
+    assert (page.status, said in page.body.decode()) == (401, True)
