@@ -68,11 +68,12 @@ def command(file: Path | None, as_json: bool, force: bool, recorded: bool, **giv
     evidence with --record, or when the county asks: «xiaotong-collector capacity now SCHOOL».
     """
     from agent.capacity.order import Refused  # noqa: PLC0415
+    from agent.central_now import as_the_county_says  # noqa: PLC0415
     from agent.defaults import loaded_or_example, site_for_a_person  # noqa: PLC0415
     from agent.probe import NoData, ProbeFailed  # noqa: PLC0415
     from agent.probes.capacity import Capacity  # noqa: PLC0415
 
-    loaded = loaded_or_example(file)
+    loaded = as_the_county_says(loaded_or_example(file))
     with live_bar(shown=not as_json) as show:
         settings, site = settings_of(loaded, **given), site_for_a_person(loaded)
         probe = Capacity(settings, site, show, now=True, force=force)

@@ -30,11 +30,12 @@ def command(file: Path | None, as_json: bool, lang: str | None) -> None:
     fails but something is unknown. Router advertisements of strangers are heard all the time by the running
     agent; this command does not wait for them.
     """
+    from agent.central_now import as_the_county_says  # noqa: PLC0415
     from agent.commands.check import language_of_option  # noqa: PLC0415
     from agent.defaults import loaded_or_example  # noqa: PLC0415
     from config.readiness import levels_of  # noqa: PLC0415
 
-    loaded = loaded_or_example(file)
+    loaded = as_the_county_says(loaded_or_example(file))
     findings = checked(loaded)
     levels = levels_of({finding.check: finding.result for finding in findings})
     if as_json:

@@ -27,6 +27,7 @@ def command(name: str | None, file: Path | None, seconds: float, as_json: bool) 
     The status is 0 when it measured, 1 when it failed, 3 when there is nothing to measure here.
     """
     from agent.catalogue import names, planned  # noqa: PLC0415
+    from agent.central_now import as_the_county_says  # noqa: PLC0415
     from agent.defaults import loaded_or_example, site_for_a_person  # noqa: PLC0415
     from agent.once import measure_once  # noqa: PLC0415
     from config.clock import SystemClock  # noqa: PLC0415
@@ -34,7 +35,7 @@ def command(name: str | None, file: Path | None, seconds: float, as_json: bool) 
     if name is None:
         list_probes(names())
         return
-    loaded = loaded_or_example(file)
+    loaded = as_the_county_says(loaded_or_example(file))
     given = {probe.name: probe for probe in loaded.probes}
     chosen = given.get(name) or planned(name, None, str(loaded.file))
     outcome = measure_once(

@@ -67,7 +67,7 @@ def _made(url: URL) -> Engine:
 
 def _make_private(file: Path) -> None:
     """The file is its owner's alone from the first; SQLite gives its -wal and -shm the same mode."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file.touch(mode=0o600)
     if file.stat().st_uid == os.geteuid():
         for each in (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm"))):
