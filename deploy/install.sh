@@ -61,9 +61,11 @@ else
 fi
 install -d -m 0755 /etc/systemd/system
 install -m 0644 "$here/systemd/$unit" "/etc/systemd/system/$unit"
+if command -v systemctl >/dev/null; then
+    systemctl enable --quiet "$unit"
+fi
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    systemctl enable --quiet "$unit"
     systemctl restart "$unit"
 else
     echo "no systemd runs here: start $home/bin/xiaotong-$program by what does"
