@@ -154,7 +154,6 @@ class Convergence:
             and self.interval is not None
             and overlap(before, self.interval) >= OVERLAP
             and not _rising(samples, self.interval)
-            and is_steady(marks, self.interval.mean)
         )
         self._agreeing = self._agreeing + 1 if agrees else 0
         return self._agreeing >= EVALUATIONS_IN_A_ROW and marks[-1].seconds >= self._least_seconds

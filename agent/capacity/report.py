@@ -16,6 +16,7 @@ NOT_THE_LINES = "the line's own counter moved by only {share:.0%} of the test"
 CUT_SHORT = "the test was cut short ({reason})"
 UNSURE_SHARE = 0.02
 UNSURE = "the users' part of the line's counter is not sure"
+UNSTEADY = "the rate was not steady: for a whole second it was well above the estimate"
 DELAY_GROWS = "the delay kept growing"
 
 
@@ -69,9 +70,11 @@ def _read(wanted: Wanted, cap: int | None, outcome: Outcome, cpu_limit: float) -
     rate = interval.mean if interval else 0.0
     limited_by = estimate.limit_of(_seen(outcome, rate, cap, cpu_limit))
     sure = _doubt(outcome) <= UNSURE_SHARE * rate
-    settled = sure and outcome.stop_reason == "converged" and estimate.is_steady(carried, rate)
+    steady = estimate.is_steady(carried, rate)
+    settled = sure and steady and outcome.stop_reason == "converged"
     bound = estimate.bound_of_search(limited_by, converged=settled)
-    return _Reading(rate, users, limited_by, bound, None, (*_notes(outcome), *(() if sure else (UNSURE,))))
+    doubts = (*(() if sure else (UNSURE,)), *(() if steady else (UNSTEADY,)))
+    return _Reading(rate, users, limited_by, bound, None, (*_notes(outcome), *doubts))
 
 
 def _read_verify(wanted: Wanted, outcome: Outcome, rate: float, users: float, cpu_limit: float) -> _Reading:

@@ -47,11 +47,9 @@ def test_a_steady_line_converges_after_the_least_time_and_a_growing_one_does_not
     assert not any(never.reached(growing[:end]) for end in range(1, 61))
 
 
-def test_a_rate_that_comes_in_fits_and_starts_does_not_converge() -> None:
+def test_a_rate_that_comes_in_fits_and_starts_is_not_steady() -> None:
     """As 360 Mbit/s over a relay that others hold up: 285 settled on, 315 for a whole second."""
     fits = marks_of(([285e6] * 30 + [315e6] * 24 + [284e6] * 20) * 3)
-    never = Convergence(1.5)
-    assert not any(never.reached(fits[:end]) for end in range(60, len(fits) + 1))
     assert not estimate.is_steady(fits, 284.6e6)
     assert estimate.is_steady(marks_of([285e6, 288e6] * 50), 285e6)
     assert estimate.is_steady(
