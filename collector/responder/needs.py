@@ -103,7 +103,11 @@ class Needs:
         if last is not None and known.now - last.at < timedelta(seconds=float(self._rules.tries_apart)):
             return
         mode: Literal["search", "verify"] = "verify" if settles.code == "verify" else "search"
-        yield Need(settles.line, way, mode, settles.bits_per_second, "it would settle an unknown", rank=2)
+        if news := _news(known, settles.line, last):
+            why = news[-1].why
+            yield Need(settles.line, way, mode, settles.bits_per_second, why, rank=1, urgent=True)
+        else:
+            yield Need(settles.line, way, mode, settles.bits_per_second, "it would settle an unknown", rank=2)
 
     def _renewing(self, verdict: Verdict, known: Known) -> Iterator[Need]:
         """What is met is verified again before a verify run would expire, however good the traffic looks."""
@@ -114,9 +118,7 @@ class Needs:
             way = _way(each)
             rate = threshold - (known_sum - (each.lower_bits_per_second or 0))
             last = _last(known.evidence, SEARCHES | VERIFIES, each.subject, way)
-            happened = [one for one in known.triggers if one.line == each.subject]
-            news = [one for one in happened if last is None or one.at > last.at]
-            if rate > 0 and news:
+            if rate > 0 and (news := _news(known, each.subject, last)):
                 yield Need(each.subject, way, "verify", rate, news[-1].why, rank=1, urgent=True)
             elif rate > 0 and self._is_old(last, self._rules.verify_school_days, known.now):
                 yield Need(each.subject, way, "verify", rate, "the evidence will expire", rank=3)
@@ -141,6 +143,12 @@ class Needs:
         if last is None:
             return True
         return self._calendar.age_school_days(last.at, now) >= max(1, counts_school_days - self._ahead)
+
+
+def _news(known: Known, line: str, last: Evidence | None) -> list[Trigger]:
+    """What happened on a line since it was tested last."""
+    happened = [one for one in known.triggers if one.line == line]
+    return [one for one in happened if last is None or one.at > last.at]
 
 
 def _last(

@@ -115,6 +115,16 @@ def test_a_port_change_asks_for_a_verify_at_once() -> None:
     assert new[0].starts - noticed <= timedelta(minutes=20)
 
 
+def test_a_plateau_on_a_line_that_is_not_known_is_looked_into_at_once() -> None:
+    """Not at the school's moment of the day, as an unknown that nothing points at."""
+    for noticed in (False, True):
+        county = County({"s1": 500 * M}, SlotSettings(poll=Seconds(600)), MONDAY)
+        if noticed:
+            county.ledger.notice("s1", Trigger("l1", MONDAY + timedelta(minutes=5), "a plateau"))
+        county.run_until(MONDAY + timedelta(hours=1), 600)
+        assert [each.why for each in county.ran][:1] == (["a plateau"] if noticed else [])
+
+
 def test_an_order_comes_at_the_next_question_but_waits_for_the_end_of_lessons_unless_forced() -> None:
     monday_lessons = MONDAY + timedelta(hours=10)
     for forced in (False, True):
