@@ -30,7 +30,7 @@ def shares(
     totals: Sequence[Total], names: Sequence[str], labels: Mapping[Answer, str], width: float, font: str
 ) -> Drawing:
     """A bar for each target: how many schools meet it, do not, are unknown."""
-    height = ROW * len(totals) + 26
+    height = ROW * len(totals) + 34
     made = Drawing(width, height)
     _legend(made, labels, height - 10, font)
     left, room = width * NAMES, width * (1 - NAMES) - 2

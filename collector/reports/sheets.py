@@ -76,7 +76,7 @@ class Reader:
             (_("Target"), "text", 34), (_("Id"), "text", 22), (_("Schools asked"), "count", 10),
             (_("met"), "count", 9), (_("not met"), "count", 9), (_("unknown"), "count", 9),
             (_("Share met, at least"), "share", 10), (_("Share met, at most"), "share", 10),
-            (_("Share asked"), "share", 10),
+            (_("Share asked"), "share", 11),
             (_("Counts"), "text", 8),
         )  # fmt: skip
         rows: list[Sequence[Cell]] = [
