@@ -15,7 +15,7 @@ from tests.collector.web.wall import Held, refreshed
 from tests.collector.web.whole import hostile_site
 
 ROUNDS = 10
-SCHOOLS = 60
+SCHOOLS = 30
 MOST_HEAP_GROWTH = 0.10
 
 
