@@ -84,7 +84,7 @@ holds "the agent is heard as the new version, without enrolling again" soon hear
 
 holds "both are removed" apt-get remove -y -q xiaotong-agent xiaotong-collector
 holds "programs and processes are gone" absent /opt/xiaotong /usr/bin/xiaotong-agent /usr/bin/xiaotong-collector
-holds "nothing runs" bash -c '! pgrep -f /opt/xiaotong'
+holds "nothing runs" bash -c '! pgrep -f ^/opt/xiaotong'
 holds "settings and data are kept" test -e /etc/xiaotong/collector.yaml -a -e /etc/xiaotong/agent/agent.token \
     -a -e /var/lib/xiaotong-collector/registry.db -a -e /var/lib/xiaotong-agent
 holds "both are purged" apt-get purge -y -q xiaotong-agent xiaotong-collector
