@@ -20,6 +20,7 @@ import psutil
 import sqlalchemy as sa
 import yaml
 
+import config
 from collector.registry import Registry
 from collector.registry.copies import count_change
 from collector.registry.tables import AgentRow, TokenRow
@@ -43,7 +44,7 @@ class Collector:
         value = {
             "data_directory": str(folder / "data"),
             "listen": {"port": self.port, "max_connections": 4096},
-            "verdicts": {"plans": ["xingqing"]},
+            "verdicts": {"plans": [str(_plan_in_force(folder))]},
             "heartbeat": "30s",
             **settings,
         }
@@ -95,6 +96,15 @@ class Collector:
         file = self.folder / "data/points.db"
         with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as store:
             return sum(int(store.execute(f'SELECT count(*) FROM "raw_{n}"').fetchone()[0]) for n in NAMES)
+
+
+def _plan_in_force(folder: Path) -> Path:
+    """Xingqing's plan as if it had not lapsed: of one that has, nobody is told."""
+    shipped = (Path(config.__file__).parent / "plans/xingqing.yaml").read_text(encoding="utf-8")
+    lines = (line for line in shipped.splitlines() if not line.startswith("status"))
+    file = folder / "xingqing.yaml"
+    file.write_text("\n".join(lines).replace("ends: 2022-07-31", "ends: 2099-12-31"), encoding="utf-8")
+    return file
 
 
 @contextlib.contextmanager
