@@ -237,6 +237,25 @@ def test_a_school_admin_reads_no_other_school(county: County, path: str) -> None
     assert county.school.get(path).status == 404
 
 
+@pytest.mark.fault(4)
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/plans", "/ipv6", "/incidents", "/agents", "/reports", "/api/v1/lines", "/api/v1/agents",
+     "/api/v1/ipv6", "/api/v1/incidents", "/api/v1/silences"],
+)  # fmt: skip
+def test_no_list_names_another_school_to_him(county: County, path: str) -> None:
+    answer = county.school.get(path)
+    assert (answer.status, b"s2" in answer.body) == (200, False)
+
+
+@pytest.mark.fault(5)
+@pytest.mark.parametrize(("school", "status"), [("s2", 404), ("", 404), ("s1", 201)])
+def test_he_silences_his_own_school_alone(county: County, school: str, status: int) -> None:
+    times = {"starts_at": "2099-01-01T00:00:00+08:00", "ends_at": "2099-01-02T00:00:00+08:00"}
+    silence = msgspec.json.encode({"school": school, "why": "works", **times})
+    assert own(county.school, "POST", "/api/v1/silences", silence) == status
+
+
 @pytest.mark.fault(5)
 def test_a_school_admin_gains_no_more_than_he_has(county: County) -> None:
     new = b'{"name": "evil", "role": "county_admin"}'
