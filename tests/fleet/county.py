@@ -7,6 +7,7 @@ import http.client
 import random
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from collector.registry.tables import AgentRow, TokenRow
 from collector.registry.tokens import digest_of, new_token
 from config.school import Line, School
 from tests.collector.running import wait_until
-from tests.collector.store.influxd import answers, free_port
+from tests.collector.store.influxd import answers
 from tests.fleet.agents import NS, Agent
 
 NAMES = ("ping", "interface", "probe", "agent")
@@ -38,7 +39,7 @@ class Collector:
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = _port()
         self._file = folder / "collector.yaml"
         folder.mkdir(parents=True, exist_ok=True)
         value = {
@@ -96,6 +97,14 @@ class Collector:
         file = self.folder / "data/points.db"
         with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as store:
             return sum(int(store.execute(f'SELECT count(*) FROM "raw_{n}"').fetchone()[0]) for n in NAMES)
+
+
+def _port() -> int:
+    """A free port below those that outgoing connections are given: a killed collector needs it again."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError("no free port")
 
 
 def _plan_in_force(folder: Path) -> Path:

@@ -81,6 +81,7 @@ class Driver:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+        await asyncio.sleep(0.2)  # the connections close by themselves
         return self.counts
 
     def _now(self) -> float:
@@ -119,12 +120,13 @@ class Driver:
         return max(1, round(60 / self._pace.push_every))
 
     async def _work(self, connection: Connection) -> None:
-        while True:
-            what, agent = await self._jobs.get()
-            try:
-                await self._do(connection, what, agent)
-            finally:
-                self._jobs.task_done()
+        with contextlib.closing(connection):
+            while True:
+                what, agent = await self._jobs.get()
+                try:
+                    await self._do(connection, what, agent)
+                finally:
+                    self._jobs.task_done()
 
     async def _do(self, connection: Connection, what: str, agent: Agent) -> None:
         if what == "beat":

@@ -43,11 +43,15 @@ class Connection:
             self.drop()
             raise
 
-    def drop(self) -> None:
-        """Close; the next request goes to the next collector."""
+    def close(self) -> None:
+        """Close."""
         if self._streams is not None:
             self._streams[1].close()
         self._streams = None
+
+    def drop(self) -> None:
+        """Close; the next request goes to the next collector."""
+        self.close()
         self._turn += 1
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
