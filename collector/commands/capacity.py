@@ -27,6 +27,10 @@ TESTS_OF_A_LINE = 2
 """Down and up."""
 
 
+UNTIL_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
+"""Click's own, and the form of all other commands of the county, without seconds."""
+
+
 @click.group("capacity", help="Capacity tests: now, suppress, resume, list.")
 def command() -> None:
     """The subcommands share the ledger of the collector's data directory."""
@@ -56,7 +60,7 @@ def now(school: str, line: str, force: bool, config_file: Path) -> None:
 
 
 @command.command("suppress", help="Grant no tests until a time (exams); acts at once.")
-@click.option("--until", required=True, type=click.DateTime(), help="Local time of the county.")
+@click.option("--until", required=True, type=click.DateTime(UNTIL_FORMATS), help="Local time of the county.")
 @click.option("--school", "schools", multiple=True, help="Id of a school; default: all.")
 @click.option("--why", default="", help="Shown with every refusal.")
 @config_option
