@@ -9,6 +9,8 @@ from tests.collector.web.browser import Tab
 
 AT_ONCE = 10
 """Refreshes in one command, which has its time limit."""
+MOST_GROWTH = 0.10
+"""Of nodes and heap, against the first round: the county itself changes meanwhile."""
 _REFRESH = """(async () => {
   const { morph } = await import("/static/page.js");
   for (let n = 0; n < %d; n += 1) {
@@ -40,3 +42,13 @@ def refreshed(tab: Tab, rounds: int, each: int) -> Iterator[Held]:
         yield Held(
             number * each, int(found["Nodes"]), int(found["JSEventListeners"]), int(found["JSHeapUsedSize"])
         )
+
+
+def grows(first: Held, last: Held) -> bool:
+    """Whether it holds more than the county's own changes explain."""
+    most = 1 + MOST_GROWTH
+    return (
+        last.nodes > first.nodes * most
+        or last.listeners > first.listeners
+        or last.heap_bytes > first.heap_bytes * most
+    )
