@@ -85,7 +85,7 @@ def main() -> int:
             fresh_root(root)
         said = proven(root, debs)
     print(said)
-    return 0 if said.rstrip().endswith("all holds") else 1
+    return 0 if "all holds" in said.splitlines() else 1
 
 
 if __name__ == "__main__":
