@@ -16,7 +16,7 @@ from tests.collector.web.browser import Browser
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs/pictures"
 PORT = 18498
-PAGES = {"county": ("/", 1280, 860), "school": ("/schools/s1", 1200, 860), "wall": ("/wall", 1280, 720)}
+PAGES = {"wall": ("/wall", 1280, 720), "county": ("/", 1280, 860), "school": ("/schools/s1", 1200, 860)}
 SUFFIXES = {"en": "", "zh-CN": ".zh-CN"}
 WAIT_SECONDS = 40.0
 FILL_SECONDS = 20.0
