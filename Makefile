@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 SCENARIO ?=
 KEEP ?=
 
-.PHONY: run test lint cover lab demo bench torture fuzz lock words pictures clean
+.PHONY: run test lint cover lab demo bench torture fuzz lock words pictures deb bundle dashboards clean
 
 run: $(VENV)/.installed-run
 	@exec $(BIN)/xiaotong-collector try --directory var --port $(PORT)
@@ -62,6 +62,16 @@ words: $(VENV)/.installed-dev
 # Of a running «make run»; needs chromium and a Chinese font.
 pictures: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.pictures
+
+deb: $(VENV)/.installed-dev
+	@$(BIN)/python -m deploy.debian.build
+
+bundle: $(VENV)/.installed-dev
+	@$(BIN)/python -m deploy.bundle.build agent
+
+# Of what config/measurements.yaml declares.
+dashboards: $(VENV)/.installed-dev
+	@$(BIN)/python -m deploy.grafana.make_dashboards
 
 # Dependencies are locked with hashes for every Python we serve.
 lock: $(VENV)/.installed-dev
