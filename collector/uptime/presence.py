@@ -65,6 +65,8 @@ class Watch:
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
         self._started_ns = monotonic_ns()
+        self._awaited_since: dict[str, int] = {}
+        self._has_looked = False
         self._gateway_answers = gateway_answers
 
     def now(self, school_id: str | None = None) -> list[Presence]:
@@ -75,6 +77,7 @@ class Watch:
         alone = {
             each.id: self._alone(each, heard.get(each.id), each.id in enrolled) for each in schools.values()
         }
+        self._has_looked = True
         silent = [each for each in alone.values() if each.state == "silent"]
         together = _Together(silent, self._settings.together, schools)
         wanted = alone.values() if school_id is None else [alone[school_id]] if school_id in alone else []
@@ -104,8 +107,10 @@ class Watch:
         return self._silent(school, at, silent)
 
     def _never_heard(self, school: School) -> Presence:
-        """Since this collector started: it first waits for the schools, as it was away itself."""
-        settled = (self._monotonic_ns() - self._started_ns) / NS - self._settings.settle
+        """Since this collector started, as it was away itself; since it was enrolled, if that came later."""
+        now = self._monotonic_ns()
+        since = self._awaited_since.setdefault(school.id, now if self._has_looked else self._started_ns)
+        settled = (now - since) / NS - self._settings.settle
         if settled < self._silent_after:
             return Presence(school.id, "waiting")
         return self._silent(school, None, settled)

@@ -118,3 +118,15 @@ def test_a_look_from_outside_is_bounded() -> None:
     assert asked.answers("s1") is None
     asked.look()
     assert (asked.answers("s1"), asked.answers("s2")) == (True, None)
+
+
+def test_a_school_that_is_enrolled_later_is_awaited_from_then_on(made: Made) -> None:
+    county = made(school("s1", "telecom"))
+    county.registry.put_school(school("s2", "telecom"))
+    county.clock.move(hours=1)
+    assert now(county, "s2").state == "no_agent"
+    county.registry.add_agent("s2", "s2-1")
+    assert now(county, "s2").state == "waiting"
+    county.clock.move(hours=1)
+    assert now(county, "s2").state == "silent"
+    assert now(county, "s2").call
