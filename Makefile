@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
   -q --no-header --no-annotate
 SCENARIO ?=
+SCHOOLS ?= 300
 KEEP ?=
 
-.PHONY: run test lint cover lab demo bench torture fuzz lock words pictures deb bundle dashboards clean
+.PHONY: run test lint cover lab demo bench torture fuzz lock words pictures deb bundle dashboards fleet faults clean
 
 run: $(VENV)/.installed-run
 	@exec $(BIN)/xiaotong-collector try --directory var --port $(PORT)
@@ -62,6 +63,14 @@ words: $(VENV)/.installed-dev
 # Of a running «make run»; needs chromium and a Chinese font.
 pictures: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.pictures
+
+# Simulated agents that speak the real protocol: make fleet SCHOOLS=1000.
+fleet: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.fleet $(SCHOOLS)
+
+# docs/faults.md, from the tests' own marks.
+faults: $(VENV)/.installed-dev
+	@$(BIN)/python docs/make_faults.py
 
 deb: $(VENV)/.installed-dev
 	@$(BIN)/python -m deploy.debian.build
