@@ -31,6 +31,10 @@ class Form:
         """One field as it was typed."""
         return self._fields.get(name, [""])[0]
 
+    def firsts(self) -> dict[str, str]:
+        """The first value of each field, as it was typed."""
+        return {name: values[0] for name, values in self._fields.items()}
+
     def all(self, name: str) -> list[str]:
         """Every value of a field."""
         return self._fields.get(name, [])

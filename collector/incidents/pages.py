@@ -12,6 +12,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from collector.access import Permission, permitted
+from collector.access.forms import Form
+from collector.access.screens import posted
 from collector.access.who import Who
 from collector.incidents.baselines import COMPARED
 from collector.incidents.book import IncidentUnknown
@@ -57,11 +59,10 @@ class IncidentPages(Seeing):
         """One incident."""
         return await run_in_threadpool(self._incident, request)
 
-    async def act(self, request: Request) -> Response:
+    @posted
+    async def act(self, request: Request, form: Form) -> Response:
         """Take it, note, keep a ticket: a form's post; then the page again."""
-        async with request.form(max_fields=8, max_files=0) as form:
-            wish = {name: str(value) for name, value in form.items()}
-        return await run_in_threadpool(self._act, request, wish)
+        return await run_in_threadpool(self._act, request, form.firsts())
 
     def _incidents(self, request: Request) -> Response:
         reader = self._reader(request)

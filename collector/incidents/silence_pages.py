@@ -15,6 +15,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from collector.access import Permission, permitted
+from collector.access.forms import Form
+from collector.access.screens import posted
 from collector.incidents.model import Kind
 from collector.incidents.seeing import IncidentRooms, Seeing
 from collector.incidents.silences import Silence
@@ -51,10 +53,10 @@ class SilencePages(Seeing):
         """What is silenced."""
         return await run_in_threadpool(self._show, request)
 
-    async def act(self, request: Request) -> Response:
+    @posted
+    async def act(self, request: Request, form: Form) -> Response:
         """Add or end one: a form's post; then the page again."""
-        async with request.form(max_fields=10, max_files=0) as form:
-            wish = {name: str(value).strip() for name, value in form.items()}
+        wish = {name: value.strip() for name, value in form.firsts().items()}
         return await run_in_threadpool(self._act, request, wish)
 
     def _show(

@@ -148,7 +148,7 @@ class Store(Protocol):
         start_ns: int,
         end_ns: int,
     ) -> list[SeriesPoints]:
-        """Raw points. Raises UnknownField."""
+        """Raw points that hold any of the fields. Raises UnknownField."""
         ...
 
     def series(

@@ -77,8 +77,9 @@ class Queries:
                 SeriesPoints(
                     series,
                     [
-                        raw_point(row, names, booleans)
+                        point
                         for row in db.execute(select, (number, start_ns, end_ns))
+                        if (point := raw_point(row, names, booleans)).fields
                     ],
                 )
                 for number, series in _series(db, school_id, measurement, tags)
