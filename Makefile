@@ -16,7 +16,7 @@ run: $(VENV)/.installed-run
 
 test: $(VENV)/.installed-dev
 	@tests/apt-install.sh
-	@$(MAKE) --no-print-directory lint cover
+	@$(MAKE) --no-print-directory -j 2 lint cover
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -20,10 +21,12 @@ ON_BOTH = (
     "tests/collector/registry/test_copies.py",
     "tests/collector/registry/test_registry.py",
     "tests/collector/reports/test_mailing.py",
-    "tests/collector/uptime/test_room.py",
     "tests/collector/verdicts/test_room.py",
 )
 """The contract suites: each runs on SQLite and on PostgreSQL."""
+
+LONG = ("tests/collector/uptime/test_room.py",)
+"""Those that also do when the environment holds BOTH_DATABASES=all: half a minute of a core."""
 
 OF_FILES = frozenset(
     {
@@ -40,8 +43,12 @@ OF_FILES = frozenset(
 """Tests of the SQLite file itself, or of a collector of their own that shows the same on either."""
 
 
+def _on_both() -> tuple[str, ...]:
+    return ON_BOTH + (LONG if os.environ.get("BOTH_DATABASES") == "all" else ())
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "database" in metafunc.fixturenames and metafunc.definition.nodeid.startswith(ON_BOTH):
+    if "database" in metafunc.fixturenames and metafunc.definition.nodeid.startswith(_on_both()):
         both = ["sqlite"] if metafunc.function.__name__ in OF_FILES else ["sqlite", "postgresql"]
         metafunc.parametrize("database", both, indirect=True, scope="module")
 

@@ -76,7 +76,7 @@ lines = st.tuples(
 @example(["m i=1i 7", "m i=9223372036854775808i 7", "m i=2i 8"])
 @example(['m s="a" 1', 'm s="b\nm i=1i 2\n" 3', 'm s="c" 4'])
 @example(['m s="\\" 0', 'm s="" 0'])
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @pytest.mark.fault(3)
 @pytest.mark.fault(10)
 def test_with_and_without_layouts_known_the_same_is_read(some: list[str]) -> None:
@@ -103,7 +103,7 @@ def test_with_and_without_layouts_known_the_same_is_read(some: list[str]) -> Non
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @pytest.mark.fault(3)
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     intake = Intake(Declared(SCHEMA), 100)

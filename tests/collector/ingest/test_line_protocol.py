@@ -94,7 +94,7 @@ anything = st.builds(
 @given(st.lists(anything, min_size=1, max_size=4))
 @example([Point("m", {"a": "b\nm f=1i"}, {"f": 1}, 0)])
 @example([Point("m", {}, {"f": 'x"\nm f=1i'}, 0)])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @pytest.mark.fault(3)
 def test_what_is_written_is_read_the_same_and_makes_no_second_point(points: list[Point]) -> None:
     written = []
@@ -109,7 +109,7 @@ def test_what_is_written_is_read_the_same_and_makes_no_second_point(points: list
 
 
 @given(st.text(alphabet='m,= \\"\n#1i.tuf\r\t中', max_size=60))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_text_is_read_or_refused(text: str) -> None:
     for point in points_in(text):
         assert isinstance(point, Point | str)

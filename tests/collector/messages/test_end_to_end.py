@@ -163,7 +163,7 @@ def county(tmp_path: Path) -> Iterator[tuple[Everyone, Agents, Rooms]]:
         yield everyone, agents, collector.rooms
 
 
-@pytest.mark.quiet
+@pytest.mark.lab
 def test_four_faults_reach_all_who_are_to_hear_of_them(county: tuple[Everyone, Agents, Rooms]) -> None:
     everyone, agents, rooms = county
     wait_until(lambda: len(rooms.liveness.all()) == 2)
