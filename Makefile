@@ -9,28 +9,40 @@ SCENARIO ?=
 SCHOOLS ?= 300
 KEEP ?=
 
-.PHONY: run test lint cover lab demo bench torture fuzz lock words pictures deb bundle dashboards fleet faults clean
+.PHONY: run test lint style types side-by-side labs alone gate lab demo bench torture fuzz lock words pictures deb bundle dashboards fleet faults clean
 
 run: $(VENV)/.installed-run
 	@exec $(BIN)/xiaotong-collector try --directory var --port $(PORT)
 
 test: $(VENV)/.installed-dev
 	@tests/apt-install.sh
-	@$(MAKE) --no-print-directory -j 2 lint cover
+	@$(MAKE) --no-print-directory style side-by-side
+	@$(MAKE) --no-print-directory -j 2 types labs
+	@$(MAKE) --no-print-directory alone gate
 
-lint: $(VENV)/.installed-dev
+lint: style types
+
+style: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 # Most tests wait more than they work, so they run side by side, the networks of the lab two at a time; what
 # measures rates and delays runs alone.
-# The gate stands where the suite stands: raise it when the suite rises.
-cover: $(VENV)/.installed-dev
+side-by-side: $(VENV)/.installed-dev
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 4 --dist loadfile -m "not lab and not quiet" --durations=12
-	$(BIN)/coverage run -m pytest -n 3 --dist loadfile -m "lab and not quiet" --durations=6
+	$(BIN)/coverage run -m pytest -n 3 --dist loadfile -m "not lab and not quiet" --durations=12
+
+labs: $(VENV)/.installed-dev
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile -m "lab and not quiet" --durations=6
+
+alone: $(VENV)/.installed-dev
 	$(BIN)/coverage run -m pytest -m quiet --durations=12
+
+# The gate stands where the suite stands: raise it when the suite rises.
+gate: $(VENV)/.installed-dev
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90 --skip-covered --sort=cover
 

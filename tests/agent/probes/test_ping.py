@@ -174,7 +174,8 @@ def test_loopback_answers_in_both_families() -> None:
     found = measure(probe_of(Site(school=School(id="s")), *targets), 0.3)
     assert set(found) == {("v4", "ipv4"), ("v6", "ipv6")}
     for point in found.values():
-        assert (point.fields["sent"], point.fields["lost"]) == (8, 0)
+        assert point.fields["sent"] in {7, 8}  # the spacing is random, and a busy machine starts late
+        assert point.fields["lost"] == 0
         assert 0 < float(point.fields["rtt_min_seconds"]) <= float(point.fields["rtt_max_seconds"]) < 0.4
 
 
