@@ -177,5 +177,5 @@ def timeless(text: str) -> str:
 
 
 def magnitude(value: float) -> str:
-    """Its power of ten, by steps that none of the golden figures is near: a busy machine's second lasts 1.1 s."""
+    """Its power of ten, in steps that no golden figure is near: a busy machine's second lasts 1.1 s."""
     return f"1e{round(math.log10(value / 1.5))}" if value else "0"
