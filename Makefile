@@ -29,14 +29,14 @@ style: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
-# Most tests wait more than they work, so they run side by side, the networks of the lab two at a time; what
+# Most tests wait more than they work, so they run side by side, the networks of the lab three at a time; what
 # measures rates and delays runs alone.
 side-by-side: $(VENV)/.installed-dev
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 3 --dist loadfile -m "not lab and not quiet" --durations=12
 
 labs: $(VENV)/.installed-dev
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile -m "lab and not quiet" --durations=6
+	$(BIN)/coverage run -m pytest -n 3 --dist loadfile -m "lab and not quiet" --durations=6
 
 alone: $(VENV)/.installed-dev
 	$(BIN)/coverage run -m pytest -m quiet --durations=12

@@ -12,7 +12,6 @@ SHORT = (
     "passive_met",
     "idle_unknown",
     pytest.param("capacity_not_met", marks=MEASURES),
-    "port_speed",
     "box_port",
     "box_passive_met",
 )
