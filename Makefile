@@ -107,8 +107,9 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# The lock decides what is installed; the sources are used where they stand.
+# The lock names everything, so nothing is resolved anew: an older pip asks for newer releases of extras otherwise.
+# The sources are used where they stand.
 $(VENV)/.installed-%: deploy/locks/%.txt pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --disable-pip-version-check -q --require-hashes -r $<
+	$(BIN)/pip install --disable-pip-version-check -q --no-deps --require-hashes -r $<
 	$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@

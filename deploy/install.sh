@@ -2,7 +2,7 @@
 # Installs one of the two programs from its wheel, where there is no package for the system:
 #   sudo deploy/install.sh agent dist/xiaotong-0.1.0-py3-none-any.whl [FOLDER OF WHEELS]
 # Needs Python 3.11 to 3.13 with venv (set PYTHON for another than python3) and, for the unit, systemd. With a
-# folder of wheels (pip download -r agent.txt -d FOLDER, on any machine like this one) it needs no internet.
+# folder of wheels (pip download --no-deps -r agent.txt -d FOLDER, on any machine like this one) it needs no internet.
 # Running it again upgrades: settings, token and data are left as they are.
 set -eu
 
@@ -32,7 +32,7 @@ mkdir -p /opt/xiaotong
 "$python" -m venv "$new" || fail "$python has no venv: install python3-venv"
 set -- --quiet --disable-pip-version-check --no-compile
 [ -z "$wheels" ] || set -- "$@" --no-index --find-links "$wheels"
-"$new/bin/python3" -m pip install "$@" --only-binary :all: --require-hashes -r "$lock"
+"$new/bin/python3" -m pip install "$@" --only-binary :all: --no-deps --require-hashes -r "$lock"
 "$new/bin/python3" -m pip install "$@" --no-deps "$wheel"
 printf '#!%s/bin/python3 -I\nfrom %s.main import main\n\nmain()\n' "$home" "$program" >"$new/bin/xiaotong-$program"
 chmod 0755 "$new/bin/xiaotong-$program"
