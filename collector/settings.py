@@ -48,6 +48,11 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: TlsSettings | None = None
     """Serve https by this certificate; absent, http: for loopback, or behind a proxy that has one."""
 
+    def origin(self, host: str, port: int) -> str:
+        """What a browser that reaches us at that host and port calls us."""
+        named = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.tls else 'http'}://{named}:{port}"
+
 
 class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds of what agents may send."""
@@ -185,6 +190,11 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     messages: MessageSettings = MessageSettings()
     responder: ResponderSettings | None = None
     """The far end of capacity tests; absent, this collector has none and issues no tickets."""
+
+    @property
+    def address(self) -> str:
+        """Where people and agents reach this collector: ``public_url``, else where it listens."""
+        return self.public_url.rstrip("/") or self.listen.origin(self.listen.host, self.listen.port)
 
     @property
     def registry_url(self) -> str:

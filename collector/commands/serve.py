@@ -17,7 +17,6 @@ from config.watchdog import watchdog_seconds
 
 if TYPE_CHECKING:
     from collector.access.room import AccessRoom
-    from collector.settings import Listen
 
 
 @click.command("serve", help="Run the collector until SIGTERM or Ctrl-C.")
@@ -59,16 +58,10 @@ def command(config_file: Path, port: int | None) -> None:
     with listen(settings.listen) as server_socket:
         host, bound_port = server_socket.getsockname()[:2]
         logging.getLogger(__name__).info("listening host=%s port=%d", host, bound_port)
-        origin = _origin(settings.listen, host, bound_port)
+        origin = settings.listen.origin(host, bound_port)
         app = make_app(settings, on_ready=lambda rooms: _tell_first_link(rooms.access, origin))
         if not serve(app, settings.listen, server_socket):
             fail("the collector could not start; the log says why")
-
-
-def _origin(listen: Listen, host: str, port: int) -> str:
-    """Where a browser on this host reaches the collector."""
-    named = f"[{host}]" if ":" in host else host
-    return f"{'https' if listen.tls else 'http'}://{named}:{port}"
 
 
 def _tell_first_link(access: AccessRoom, origin: str) -> None:

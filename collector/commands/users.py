@@ -89,8 +89,7 @@ def password(name: str, config_file: Path) -> None:
 def _print_link(users: Users, name: str, settings: CollectorSettings) -> None:
     valid = settings.access.passwords.link
     secret = users.new_link(name, valid, by=command_line())
-    url = settings.public_url.rstrip("/") or f"http://{settings.listen.host}:{settings.listen.port}"
-    click.echo(f"{url}/password?link={secret}")
+    click.echo(f"{settings.address}/password?link={secret}")
     click.echo(f"valid for {round(valid / 60)} min, once", err=True)
 
 

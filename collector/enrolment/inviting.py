@@ -30,10 +30,7 @@ class Address(NamedTuple):
 
 def address_of(settings: CollectorSettings) -> Address:
     """Where the settings say that agents reach this collector. Raises SettingsError for its CA file."""
-    listen = settings.listen
-    scheme = "https" if listen.tls else "http"
-    host = f"[{listen.host}]" if ":" in listen.host else listen.host
-    url = settings.public_url.rstrip("/") or f"{scheme}://{host}:{listen.port}"
+    url = settings.address
     is_secure = url.startswith("https://")
     authority = authority_of(settings) if is_secure else None
     pin = ""

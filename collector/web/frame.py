@@ -12,13 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.access import Who
-from collector.ingest.liveness import Liveness
-from collector.registry import Registry
 from collector.responder.office import TicketOffice
 from collector.settings import CollectorSettings
-from collector.store.interface import Store, StoreUnavailable
-from collector.uptime.room import UptimeRoom
-from collector.verdicts.room import VerdictRoom
+from collector.store.interface import StoreUnavailable
+from collector.web.api import ApiRooms
 from collector.web.board import Board
 from collector.web.county_view import Reader
 from collector.web.events import Events
@@ -27,19 +24,9 @@ from collector.web.rendering import language_wished, page
 Show = Callable[[Any, Request], Response]
 
 
-class PageRooms(Protocol):
+class PageRooms(ApiRooms, Protocol):
     """The rooms that the pages look into."""
 
-    @property
-    def registry(self) -> Registry: ...
-    @property
-    def store(self) -> Store: ...
-    @property
-    def verdicts(self) -> VerdictRoom: ...
-    @property
-    def liveness(self) -> Liveness: ...
-    @property
-    def uptime(self) -> UptimeRoom | None: ...
     @property
     def board(self) -> Board: ...
     @property

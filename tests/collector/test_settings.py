@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collector.settings import CollectorSettings, VerdictSettings, load_settings
+from collector.enrolment.settings import TlsSettings
+from collector.settings import CollectorSettings, Listen, VerdictSettings, load_settings
 from config.settings import SettingsError
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "collector.yaml"
@@ -46,3 +47,17 @@ def test_the_example_is_the_defaults() -> None:
     example = msgspec.structs.replace(load_settings(EXAMPLE), responder=None)
     plans = VerdictSettings(plans=("shandan",))  # which ones are a county's own is the one thing to choose
     assert example == CollectorSettings(data_directory="var/collector", verdicts=plans)
+
+
+@pytest.mark.parametrize(
+    ("public_url", "tls", "address"),
+    [
+        ("", None, "http://127.0.0.1:8080"),
+        ("", TlsSettings(certificate="c.pem", key="k.pem"), "https://127.0.0.1:8080"),
+        ("https://net.example.cn/", None, "https://net.example.cn"),
+    ],
+)
+def test_links_lead_where_the_collector_is_reached(
+    public_url: str, tls: TlsSettings | None, address: str
+) -> None:
+    assert CollectorSettings("data", public_url=public_url, listen=Listen(tls=tls)).address == address

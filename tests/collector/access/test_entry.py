@@ -16,7 +16,7 @@ from collector.access.audit import entries
 from collector.access.forms import page_after
 from collector.access.permissions import Role
 from collector.access.tables import SessionRow
-from collector.commands.serve import _origin, _tell_first_link
+from collector.commands.serve import _tell_first_link
 from collector.enrolment.settings import TlsSettings
 from collector.settings import Listen
 from tests.collector.access.visitor import BY, PASSWORD, Visitor, add_user
@@ -204,7 +204,7 @@ def test_a_login_leads_to_our_own_pages_alone(wanted: str, page: str) -> None:
     [(None, "127.0.0.1", "http://127.0.0.1:80"), (TlsSettings("c", "k"), "::1", "https://[::1]:80")],
 )
 def test_the_first_link_is_where_the_collector_serves(tls: Any, host: str, origin: str) -> None:
-    assert _origin(Listen(tls=tls), host, 80) == origin
+    assert Listen(tls=tls).origin(host, 80) == origin
 
 
 def test_the_first_start_prints_a_link_and_keeps_none(
