@@ -47,8 +47,8 @@ class Key(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What adding evidence did: places to write, places to drop. ``placed``: the book is another than before,
-    so that the school is to be judged, though there may be nothing to write.
+    """What adding evidence did: places to write, places to drop. ``placed``: the book says another thing than
+    before, so that the school is to be judged, though there may be nothing to write.
     """
 
     put: dict[Key, Evidence]
@@ -97,7 +97,7 @@ class Book:
         placed = False
         for one in evidence:
             step = self._place(one)
-            placed = placed or bool(step)
+            placed = placed or step.placed
             change.put.update((key, new) for key, new in step.put.items() if self._is_worth_writing(key, new))
             for key in step.dropped:
                 change.put.pop(key, None)
@@ -142,7 +142,8 @@ class Book:
         places[slot] = evidence
         dropped = {Key(series, needless) for needless in _needless(series, places)}
         self._remove(dropped)
-        return Change({} if Key(series, slot) in dropped else {Key(series, slot): evidence}, dropped)
+        put = {} if Key(series, slot) in dropped else {Key(series, slot): evidence}
+        return Change(put, dropped, placed=bool(put) and not (held and _says_the_same(held, evidence)))
 
     def _holds(self, evidence: Evidence) -> bool:
         return evidence in self._places.get(_series_of(evidence), {}).values()
@@ -176,12 +177,18 @@ class Book:
             return True
         if new.kind in _PEAKS:
             return (new.lower_bits_per_second or 0) >= (written.lower_bits_per_second or 0) * _WORTH_WRITING
-        same = msgspec.structs.replace(written, at=new.at) == new
-        return not same or new.at - written.at >= _STALE_AFTER
+        return not _says_the_same(written, new)
 
 
 def _series_of(evidence: Evidence) -> Series:
     return Series(evidence.kind, evidence.about, evidence.subject, evidence.direction, evidence.judges)
+
+
+def _says_the_same(old: Evidence, new: Evidence) -> bool:
+    """A present that only went on: the same value, a short while later."""
+    if new.kind in _PEAKS or new.kind in _TESTS or new.at - old.at >= _STALE_AFTER:
+        return False
+    return msgspec.structs.replace(old, at=new.at) == new
 
 
 def strength(evidence: Evidence) -> int:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -39,6 +39,14 @@ class Judged(msgspec.Struct, frozen=True):
     since: datetime
 
 
+class _Judgement(NamedTuple):
+    """What was judged of a school, as it was declared then; until ``due`` on the monotonic clock."""
+
+    school: School
+    due: float
+    judged: tuple[Judged, ...]
+
+
 class VerdictRoom:
     """The verdicts of every school, safe to share between threads; collectors may share its database."""
 
@@ -65,7 +73,7 @@ class VerdictRoom:
         self._books: dict[str, Book] = {}
         self._plateaus: dict[str, PlateauWatch] = {}
         self._standings: dict[Place, Standing] | None = None
-        self._judged: dict[str, tuple[School, float]] = {}
+        self._judged: dict[str, _Judgement] = {}
         self._read_others_at = now()
         self._dropped_on = now().date()
 
@@ -100,6 +108,19 @@ class VerdictRoom:
         now = self._now()
         judged = (verdict for plan in plans for verdict in self._judge_school(plan, school, evidence, now))
         return [Judged(verdict, _since(verdict, standings.get(place_of(verdict)))) for verdict in judged]
+
+    def lately(self, school_id: str) -> tuple[Judged, ...]:
+        """A school's verdicts as ``tick`` judged them last, where nothing came since that bears on them.
+
+        At most ``verdicts.rejudge`` old, and the same object until the school is judged again: for who looks
+        at every school every few seconds.
+        """
+        school = self._registry.school(school_id)
+        with self._lock:
+            held = self._judged.get(school_id)
+            if held is not None and school is not None and not self._is_due(school, self._monotonic()):
+                return held.judged
+        return tuple(self.of_school(school_id))
 
     def stood_at(self, plan_id: str, moment: datetime, school_id: str | None = None) -> list[Judged]:
         """How every target of a plan stood at a moment, by school and target, as it was judged then."""
@@ -145,12 +166,12 @@ class VerdictRoom:
             return [school for school in self._registry.schools().values() if self._is_due(school, monotonic)]
 
     def _is_due(self, school: School, monotonic: float) -> bool:
-        judged, due = self._judged.get(school.id, (None, 0.0))
-        return judged != school or monotonic >= due
+        held = self._judged.get(school.id)
+        return held is None or held.school != school or monotonic >= held.due
 
     def _judge_and_record(self, school: School) -> int:
         with self._lock:
-            self._judged[school.id] = (school, self._monotonic() + self._settings.rejudge)
+            due = self._monotonic() + self._settings.rejudge
             evidence = self._book(school.id).evidence()
             now = self._now()
             verdicts = [
@@ -161,14 +182,11 @@ class VerdictRoom:
             changed = [
                 (verdict, was) for verdict, was in stood if was is None or was.answer is not verdict.answer
             ]
-            if not changed:
-                return 0
-            try:
+            if changed:
                 self._write(school.id, self._book(school.id).unwritten())
                 standings.update(self.records.record(changed))
-            except BaseException:
-                self._judged.pop(school.id, None)
-                raise
+            judged = (Judged(each, _since(each, standings.get(place_of(each)))) for each in verdicts)
+            self._judged[school.id] = _Judgement(school, due, tuple(judged))
         for verdict, was in changed:
             before = was.answer.value if was else "none"
             log.info(

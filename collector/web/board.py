@@ -17,7 +17,7 @@ import msgspec
 
 from collector.incidents.model import Incident
 from collector.registry import Registry
-from collector.store.interface import Latest, Store, StoreUnavailable
+from collector.store.interface import Store, StoreUnavailable
 from collector.uptime.availability import Tally
 from collector.uptime.minutes import SCHOOL
 from collector.uptime.presence import Presence
@@ -25,8 +25,8 @@ from collector.uptime.room import UptimeRoom
 from collector.verdicts.records import Transition
 from collector.verdicts.room import Judged, VerdictRoom
 from collector.verdicts.ticker import Ticker
-from collector.web import readiness
 from collector.web.interval import interval_of
+from collector.web.readiness import KnownLevels
 from config.readiness import MEASUREMENT, Levels
 from config.school import School
 
@@ -93,11 +93,11 @@ class Board:
         self._open_incidents = open_incidents
         self._lock = threading.Lock()
         self._county: County | None = None
-        self._signature: object = None
         self._asked_at = -WATCHED_SECONDS
         self._looked_at = self._taken = 0.0
         self._ticker = Ticker([self.tick], TICK_SECONDS)
         self._availability: tuple[float, Mapping[str, Tally]] = (-AVAILABILITY_SECONDS, {})
+        self._known_levels = KnownLevels()
 
     def start(self) -> None:
         """Begin to look."""
@@ -145,20 +145,20 @@ class Board:
         began = time.monotonic()
         incidents = self._open_incidents()
         states = {state.school.id: state for state in self._states(began, incidents)}
-        signature = [_signature(state) for state in states.values()]
-        number = self._county.number if self._county is not None else 0
-        if signature != self._signature:
-            self._signature, number = signature, number + 1
         now = datetime.now(UTC)
         changes = {
             plan: tuple(self._verdicts.records.transitions_since(plan, now - CHANGES_SINCE, CHANGES_MOST))
             for plan in self._verdicts.plans
         }
         opened = None if incidents is None else tuple(incidents)
-        self._county = County(now, states, number, opened, changes)
+        county = County(now, states, 1, opened, changes)
+        before = self._county
+        if before is not None:
+            county = msgspec.structs.replace(county, number=before.number + _differs(before, county))
+        self._county = county
         self._looked_at = time.monotonic()
         self._taken = self._looked_at - began
-        return self._county
+        return county
 
     def _states(self, now: float, incidents: Sequence[Incident] | None) -> Iterable[SchoolState]:
         uptime = self._uptime
@@ -168,7 +168,7 @@ class Board:
         for school in self._registry.schools().values():
             yield SchoolState(
                 school=school,
-                judged=tuple(self._verdicts.of_school(school.id)),
+                judged=self._verdicts.lately(school.id),
                 presence=present.get(school.id),
                 availability=availability.get(school.id),
                 ipv6=levels.get(school.id),
@@ -176,16 +176,12 @@ class Board:
             )
 
     def _levels(self) -> Mapping[str, Levels]:
-        told: dict[str, list[Latest]] = {}
         try:
-            for point in self._store.latest(measurement=MEASUREMENT):
-                told.setdefault(point.school_id, []).append(point)
+            told = self._store.latest(measurement=MEASUREMENT)
         except StoreUnavailable as error:
             log.warning("county without IPv6 levels error=%s", error)
-        now = datetime.now(UTC)
-        return {
-            school: readiness.levels(readiness.findings_of(points, now)) for school, points in told.items()
-        }
+            return {}
+        return self._known_levels.of(told, datetime.now(UTC))
 
     def _months(self, now: float) -> Mapping[str, Tally]:
         """Reading a month of every school takes long, and a month changes little in minutes."""
@@ -201,8 +197,29 @@ class Board:
         return found
 
 
-def _signature(state: SchoolState) -> object:
-    """All that a reader would see change, ages left out."""
-    answers = tuple((each.verdict.answer, interval_of(each.verdict)) for each in state.judged)
+def _differs(before: County, county: County) -> bool:
+    """A reader would see another county, ages left out."""
+    return (
+        before.schools.keys() != county.schools.keys()
+        or _told(before.incidents) != _told(county.incidents)
+        or any(_is_other(before.schools[key], state) for key, state in county.schools.items())
+    )
+
+
+def _told(incidents: Iterable[Incident] | None) -> object:
+    return None if incidents is None else {(each.id, each.number) for each in incidents}
+
+
+def _is_other(before: SchoolState, state: SchoolState) -> bool:
+    if _beside(before) != _beside(state):
+        return True
+    return before.judged is not state.judged and _answers(before) != _answers(state)
+
+
+def _beside(state: SchoolState) -> object:
     present = state.presence.state if state.presence is not None else None
-    return (state.school, answers, present, state.availability, state.ipv6, state.incidents)
+    return (state.school, present, state.availability, state.ipv6, state.incidents)
+
+
+def _answers(state: SchoolState) -> object:
+    return [(each.verdict.answer, interval_of(each.verdict)) for each in state.judged]

@@ -52,7 +52,7 @@ class CheckRow(msgspec.Struct, frozen=True):
 
 def findings_of(points: Iterable[Latest], now: datetime) -> dict[int, Finding]:
     """A school's fifteen findings from those of all its agents: a failure that one sees is one."""
-    oldest_ns = (now.timestamp() - STALE_SECONDS) * 1e9
+    oldest_ns = _oldest_ns(now)
     found: dict[int, Finding] = {}
     for point in points:
         number = point.tags.get("check", "")
@@ -66,9 +66,37 @@ def findings_of(points: Iterable[Latest], now: datetime) -> dict[int, Finding]:
     return {finding.check: finding for finding in settle(found.values())}
 
 
+def _oldest_ns(now: datetime) -> float:
+    return (now.timestamp() - STALE_SECONDS) * 1e9
+
+
 def levels(findings: Mapping[int, Finding]) -> Levels:
     """The level of one school."""
     return levels_of({number: finding.result for number, finding in findings.items()})
+
+
+class KnownLevels:
+    """The levels of many schools, worked out again for those alone of whom something new was told."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Sequence[Latest], Levels]] = {}
+
+    def of(self, told: Iterable[Latest], now: datetime) -> dict[str, Levels]:
+        """By school, from the newest points of all."""
+        oldest_ns, by_school = _oldest_ns(now), dict[str, list[Latest]]()
+        for point in told:
+            fresh = by_school.setdefault(point.school_id, [])
+            if point.time_ns >= oldest_ns:
+                fresh.append(point)
+        self._known = {
+            school: self._unchanged(school, points) or (points, levels(findings_of(points, now)))
+            for school, points in by_school.items()
+        }
+        return {school: found for school, (_, found) in self._known.items()}
+
+    def _unchanged(self, school: str, points: Sequence[Latest]) -> tuple[Sequence[Latest], Levels] | None:
+        known = self._known.get(school)
+        return known if known is not None and known[0] == points else None
 
 
 def school_row(school_id: str, name: str, findings: Mapping[int, Finding], language: Language) -> SchoolRow:

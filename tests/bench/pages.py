@@ -8,6 +8,7 @@ availability for each. Server, its look at the county every 5 s and client share
 from __future__ import annotations
 
 import dataclasses
+import gc
 import shutil
 import statistics
 import sys
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from collector.server import GC_THRESHOLD
 from collector.settings import CollectorSettings, VerdictSettings
 from collector.store.interface import NS, Aggregate, StoredWindow
 from collector.uptime.minutes import SCHOOL
@@ -140,6 +142,7 @@ def run(schools: int, days: int) -> bool:
 
 def main(schools: int = 300, days: int = 400) -> None:
     """Print all of it; fails where a limit does not hold."""
+    gc.set_threshold(*GC_THRESHOLD)  # as ``serve`` does
     assert run(schools, days), "a limit does not hold"
 
 

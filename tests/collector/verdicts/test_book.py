@@ -109,6 +109,26 @@ def test_few_writes(first: Evidence, then: Evidence, is_written: bool) -> None:
     assert (then in book.add([then]).put.values()) is is_written
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "asks"),
+    [
+        pytest.param(port(1000), port(1000, after(seconds=10)), False, id="a port that stays as it is"),
+        pytest.param(port(1000), port(100, after(seconds=10)), True, id="a port that is slower"),
+        pytest.param(port(1000), port(1000, after(hours=1)), True, id="a port not heard of for long"),
+        pytest.param(peak(50), peak(51, after(seconds=10)), True, id="a greater peak, however little"),
+        pytest.param(peak(50), peak(49, after(seconds=10)), False, id="a smaller peak"),
+        pytest.param(peak(50, after(days=1)), peak(50), False, id="a peak that a newer one made needless"),
+        pytest.param(failed(60), failed(60, after(seconds=10)), True, id="each test"),
+    ],
+)
+def test_a_school_is_judged_anew_for_what_says_another_thing(
+    first: Evidence, then: Evidence, asks: bool
+) -> None:
+    book = Book(ZONE)
+    assert book.add([first]).placed
+    assert book.add([then]).placed is asks
+
+
 def test_small_steps_are_written_once_they_add_up() -> None:
     book = Book(ZONE)
     steps = [book.add([peak(1000 + n, after(seconds=n))]) for n in range(30)]

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from collector.registry import Registry
 from collector.verdicts.records import Place, encode_verdict
-from collector.verdicts.room import VerdictRoom
+from collector.verdicts.room import Judged, VerdictRoom
 from config.calendar import SchoolCalendar
 from config.evidence import Evidence, EvidenceKind
 from config.histogram import count, encode
@@ -239,6 +240,29 @@ def test_a_changed_declaration_is_judged_at_once(registry: Registry, clocks: Clo
     room.tick()
     room.tick()
     assert judged == ["", "renamed"]
+
+
+def test_who_looks_often_gets_what_was_judged_until_something_bears_on_it(
+    registry: Registry, clocks: Clocks
+) -> None:
+    room = room_on(registry, clocks)
+    assert [each.verdict.at for each in room.lately("s1")] == [clocks.wall]  # nothing was judged yet
+    room.tick()
+    judged = room.lately("s1")
+    clocks.pass_by(seconds=299)
+    assert room.lately("s1") is judged
+    clocks.pass_by(seconds=1)
+    [again] = room.lately("s1")
+    assert again == Judged(msgspec.structs.replace(judged[0].verdict, at=clocks.wall), NOON)
+    room.tick()
+    room.on_points("s1", [peak_point(clocks.wall)])
+    assert room.lately("s1")[0].verdict.answer is Answer.MET
+    room.tick()
+    assert room.lately("s1")[0].verdict.answer is Answer.MET
+    registry.put_school(School(id="s1", name="renamed", lines=(Line(id="wan"),)))
+    clocks.pass_by(seconds=10)
+    assert room.lately("s1")[0].verdict.at == clocks.wall
+    assert room.lately("nobody") == ()
 
 
 def test_points_of_nobody_and_points_that_prove_nothing_are_left(registry: Registry, clocks: Clocks) -> None:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from collector.access import Role
 from collector.access.who import Via, somebody
+from collector.incidents.model import Incident
 from collector.settings import CollectorSettings, VerdictSettings
+from collector.web.board import Board, County, SchoolState
+from collector.web.county_view import heard_text
 from collector.web.geo import load_areas
+from collector.web.interval import interval_of
 from collector.web.office_pages import masked
 from collector.web.routes import page_routes
 from collector.web.settings import WebSettings
+from config.points import FieldValue, Point
 from config.school import School
 from config.settings import SettingsError
+from tests.collector.running import wait_until
 from tests.collector.web import county
-from tests.collector.web.rooms import PagesOnly, open_pages
+from tests.collector.web.rooms import PagesOnly, heartbeat, interface_points, open_pages
 from tests.collector.web.serving import Client, serving
 
 MET, NOT_MET = 6, 2
@@ -138,6 +147,43 @@ def test_a_school_admin_sees_his_schools_alone(rooms: PagesOnly) -> None:
             assert client.get(path).status_code == 404
         for path in ("/wall", "/settings"):
             assert client.get(path).status_code == 403
+
+
+def test_a_board_that_goes_on_sees_what_becomes_of_each_school(tmp_path: Path) -> None:
+    open_now: list[Incident] = []
+    with contextlib.closing(open_pages(tmp_path)) as opened:
+        opened.verdicts.tick()
+        board = Board(
+            opened.registry, opened.store, opened.verdicts, opened.uptime,
+            refresh_seconds=0.01, open_incidents=lambda: open_now,
+        )  # fmt: skip
+
+        def sees(said: Callable[[County], bool], *, before: int) -> None:
+            wait_until(lambda: said(board.county()) and board.number() > before)
+
+        def sample(county: County) -> SchoolState:
+            return county.schools["sample"]
+
+        number = board.county().number
+        assert board.county().number == number
+        board.start()
+        opened.take(interface_points(12))
+        sees(
+            lambda found: any(interval_of(each.verdict).is_known for each in sample(found).judged),
+            before=number,
+        )
+        number = board.number()
+        heartbeat(opened)
+        sees(lambda found: heard_text(sample(found), "en", found.at)[1], before=number)
+        number = board.number()
+        failed: dict[str, FieldValue] = {"result": "fail", "code": "not_checked", "values": "{}"}
+        opened.take([Point("ipv6_check", {"check": "1"}, failed, time.time_ns())])
+        sees(lambda found: sample(found).ipv6 == (0, 0), before=number)
+        number = board.number()
+        now = datetime.now(UTC)
+        open_now.append(Incident(1, "centre_down", "", "centre", "critical", "open", now, now))
+        sees(lambda found: found.incidents == tuple(open_now), before=number)
+        board.stop()
 
 
 def test_pages_are_compressed_and_small(client: Client) -> None:

@@ -4,11 +4,13 @@ are data.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
+
 from collector.store.interface import Latest
-from collector.web.readiness import check_rows, findings_of, levels, school_json, school_row
+from collector.web.readiness import KnownLevels, check_rows, findings_of, levels, school_json, school_row
 from collector.web.readiness_routes import readiness_routes
 from config.points import FieldValue, Point
 from config.readiness import Finding, Levels, Result, failed, passed
@@ -37,6 +39,17 @@ def test_two_agents_of_a_school_are_one_row() -> None:
 def test_what_nobody_repeats_is_not_known() -> None:
     assert findings_of([told("1", "pass", days=4)], NOW)[1].result is Result.UNKNOWN
     assert findings_of([], NOW)[1].result is Result.UNKNOWN
+
+
+def test_levels_of_a_county_are_found_again_where_something_was_told_or_grew_old() -> None:
+    known = KnownLevels()
+    passes = [told(str(number), "pass") for number in range(1, 16)]
+    others = [msgspec.structs.replace(point, school_id="other") for point in passes]
+    both = {"s": Levels(4, 4), "other": Levels(4, 4)}
+    assert known.of([*passes, *others], NOW) == both
+    assert known.of([told("1", "fail"), *passes[1:], *others], NOW) == {**both, "s": Levels(0, 0)}
+    assert known.of([*passes, *others], NOW + timedelta(days=4)) == dict.fromkeys(both, Levels(0, 4))
+    assert known.of(others, NOW) == {"other": Levels(4, 4)}
 
 
 def test_what_fails_most_comes_first() -> None:
