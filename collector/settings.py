@@ -101,7 +101,8 @@ class InfluxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The organisation of 2.x."""
     bucket: str = "xiaotong"
     """The bucket (1.8: database) of raw points; windows and other measurements stand in bucket_5m, bucket_1h,
-    bucket_1d and bucket_others. They are made where they are missing."""
+    bucket_1d and bucket_others. They are made where they are missing, and then keep what the settings
+    say."""
     ca_file: str = ""
     """Certificates that the server's must follow from; empty means the system's."""
     timeout: Seconds = Seconds(10)

@@ -53,19 +53,26 @@ def move(source_engine: str, target_engine: str, config_file: Path) -> None:
     if source_engine == target_engine:
         fail("--from and --to name the same engine; allowed are two different ones")
     settings = load_settings(config_file)
-    noted = moving.Noted(settings.data / f"store-move-{source_engine}-{target_engine}.jsonl")
+    retention = retention_of(settings)
     moved = {0: 0, 1: 0}
     try:
         with ExitStack() as stack:
             source = stack.enter_context(closing(open_store(settings, source_engine)))
             target = stack.enter_context(closing(open_store(settings, target_engine)))
-            pieces = moving.pieces(source, schema(), retention_of(settings), time.time_ns())
+            file = settings.data / f"store-move-{source_engine}-{target_engine}.jsonl"
+            noted = moving.Noted(file, source)
+            pieces = moving.pieces(source, schema(), retention, time.time_ns())
             todo = [piece for piece in pieces if piece not in noted]
             for piece in track(todo, f"{source_engine} → {target_engine}", disable=not todo):
-                moved[piece.seconds > 0] += moving.move(source, target, piece)
+                oldest_ns = moving.oldest_moved_ns(piece, retention, time.time_ns())
+                how_many, refusal = moving.move(source, target, piece, oldest_ns)
+                if refusal:
+                    click.echo(f"some points of school {piece.school_id} are refused: {refusal}", err=True)
+                moved[piece.seconds > 0] += how_many
                 noted.add(piece)
             while target.maintain(time.time_ns()):
                 pass
+            noted.finish()
     except StoreUnavailable as error:
         fail(f"{error}; what was moved stays moved: run the same command again")
     click.echo(f"{moved[0]} points and {moved[1]} windows moved; now set store.engine to {target_engine}")

@@ -16,6 +16,9 @@ from typing import NamedTuple
 MARKER = b"\xf5xtJ"
 _FRAME = struct.Struct("<4sIII")
 MAX_RECORD_BYTES = 64 * 1024 * 1024
+"""What claims to be longer is damage, so that a rotten length costs no memory."""
+MAX_BODY_BYTES = MAX_RECORD_BYTES - 4096
+"""Beside it stands its key."""
 
 
 class Record(NamedTuple):

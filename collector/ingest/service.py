@@ -27,6 +27,7 @@ from collector.ingest.intake import Intake, Window
 from collector.ingest.journal import Journal, JournalFull
 from collector.ingest.line_protocol import PRECISIONS
 from collector.ingest.liveness import Heartbeat, Liveness
+from collector.ingest.segments import MAX_BODY_BYTES
 from collector.ingest.sequences import BatchKey
 from collector.ingest.set_aside import Refused, SetAside
 from collector.settings import CollectorSettings
@@ -147,6 +148,8 @@ class IngestService:
             )
         if request.query_params.get("org", request.query_params.get("orgID")) != self._settings.org:
             raise Answer(404, "not found", f"organization not found; org={self._settings.org} is allowed")
+        if request.headers.get("content-length") == "0" and "x-xiaotong-sequence" not in request.headers:
+            raise Answer(400, "invalid", "writing requires points")
         return await self._write(request, identity, precision, request.query_params.get("bucket", ""))
 
     async def _write_v1(self, request: Request) -> Response:
@@ -224,7 +227,9 @@ class IngestService:
         return encode_batch(batch), len(batch), refused, moved_ns
 
     async def _keep(self, write: _Write, body: bytes) -> bool:
-        """Wait until the batch is on disk. False when it was there already. Raises Answer 503."""
+        """Wait until the batch is on disk. False when it was there already. Raises Answer 413 or 503."""
+        if len(body) > MAX_BODY_BYTES:
+            raise Answer(413, "request too large", f"the points take more than {MAX_BODY_BYTES} bytes")
         sequence = write.headers.sequence
         key = (
             None if sequence is None else BatchKey(write.identity.agent_id, write.headers.spool_id, sequence)

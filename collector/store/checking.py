@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from collector.settings import CollectorSettings
 from collector.store.influxdb.buckets import Buckets, make_buckets, missing_buckets
-from collector.store.influxdb.connection import Connection, Refused
-from collector.store.interface import StoreUnavailable
+from collector.store.influxdb.connection import Connection
+from collector.store.interface import PointsRefused, StoreUnavailable
 from collector.store.opening import influx_settings, influx_token, open_store, retention_of
 from config.settings import SettingsError
 from config.words import Language, message, translate
@@ -113,7 +113,7 @@ def _what(error: StoreUnavailable, otherwise: str) -> str:
 def _write(connection: Connection, bucket: str) -> Finding:
     try:
         connection.write(bucket, [f"{PROBE} x=1i {time.time_ns()}"])
-    except (StoreUnavailable, Refused) as error:
+    except (StoreUnavailable, PointsRefused) as error:
         return Finding(well=False, what="no_token", detail=str(error))
     return Finding(well=True, what="token")
 
@@ -121,7 +121,7 @@ def _write(connection: Connection, bucket: str) -> Finding:
 def _read(connection: Connection, bucket: str) -> Finding:
     try:
         well = bool(connection.query(bucket, f"SELECT x FROM {PROBE} ORDER BY time DESC LIMIT 1"))  # noqa: S608
-        connection.query(bucket, f"DROP MEASUREMENT {PROBE}")
+        connection.query(bucket, f"DELETE FROM {PROBE}")  # noqa: S608 (DROP takes an administrator of 1.x)
     except StoreUnavailable as error:
         return Finding(well=False, what="not_written", detail=str(error))
     return Finding(well=well, what="written" if well else "not_written")

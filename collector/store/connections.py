@@ -55,8 +55,8 @@ class Readers:
         try:
             connection.execute("BEGIN")
             yield connection
-        except sqlite3.OperationalError as error:
-            raise StoreUnavailable(str(error)) from None
+        except sqlite3.DatabaseError as error:
+            raise unavailable(error) from None
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -66,6 +66,14 @@ class Readers:
         """Close every connection, waiting for the queries that run."""
         for _ in range(self._count):
             self._free.get(timeout=BUSY_SECONDS).close()
+
+
+def unavailable(error: sqlite3.DatabaseError) -> Exception:
+    """What an error of SQLite means: the file cannot be used now (its disk is full, it is busy or damaged),
+    or a value is at fault.
+    """
+    the_file = type(error) in {sqlite3.OperationalError, sqlite3.DatabaseError}
+    return StoreUnavailable(str(error)) if the_file else error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

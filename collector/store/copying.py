@@ -5,20 +5,27 @@ InfluxDB 3 Core limits a query to 432 files: it can take the points of a county,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from collector.batch import Batch
 from collector.store.embedded import EmbeddedStore
 from collector.store.influxdb.lines import Lines
+from collector.store.interface import PointsRefused
 from config.measurements import schema
 
 if TYPE_CHECKING:
     from collector.store.influxdb.connection import Connection
 
 
+log = logging.getLogger(__name__)
+
+
 class CopyingStore:
-    """A ``Store``: reads are the embedded one's; writes go to the copy first: nothing is left out of it."""
+    """A ``Store``: reads are the embedded one's; writes go to the copy first: nothing is left out of it but
+    what it will never take.
+    """
 
     def __init__(self, embedded: EmbeddedStore, copy: Connection, bucket: str) -> None:
         self._embedded = embedded
@@ -34,7 +41,10 @@ class CopyingStore:
             for other in (False, True)
             for line in self._lines.of(batch, other=other)
         )
-        self._copy.write(self._bucket, lines)
+        try:
+            self._copy.write(self._bucket, lines)
+        except PointsRefused as refusal:
+            log.warning("the copy lacks points that it refuses reason=%s", refusal)
         self._embedded.write(batches)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from collector.batch import Batch, Series
 from collector.store import tables
 from collector.store.blobs import add_aggregates
-from collector.store.connections import Readers, open_writer
+from collector.store.connections import Readers, open_writer, unavailable
 from collector.store.interface import (
     NS,
     WINDOW_SECONDS,
@@ -122,8 +122,8 @@ class EmbeddedStore(Queries):
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise StoreUnavailable(str(error)) from None
+        except sqlite3.DatabaseError as error:
+            raise unavailable(error) from None
         finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")

@@ -19,6 +19,10 @@ class StoreUnavailable(Exception):
     """The store cannot take or give points now (disk full, not reachable): try again later."""
 
 
+class PointsRefused(ValueError):
+    """The store will never take some of these points; it took the others. The text is its reason."""
+
+
 class UnknownField(ValueError):
     """A measurement or a field that config/measurements.yaml does not declare."""
 
@@ -120,7 +124,7 @@ class Store(Protocol):
     def write(self, batches: Sequence[Batch]) -> None:
         """Keep points, durably when it returns. The same point twice is one point; its fields are joined.
 
-        Raises StoreUnavailable.
+        Raises StoreUnavailable, or PointsRefused when all but some are kept.
         """
         ...
 

@@ -1,5 +1,5 @@
 """Moves everything from one store to another: raw points day by day, and every kept window. What was done is
-noted, so that it goes on where it stopped; doing a piece twice does no harm."""
+noted until all is done, so that it goes on where it stopped; doing a piece twice does no harm."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import NamedTuple
 import msgspec
 
 from collector.batch import Series, batch_of
-from collector.store.interface import NS, WINDOW_SECONDS, RawPoint, Store
+from collector.store.interface import NS, WINDOW_SECONDS, PointsRefused, RawPoint, Store
 from collector.store.upkeep import Retention
 from config.measurements import Schema
 
 DAY_NS = 86400 * NS
 WINDOWS_AT_ONCE = 2000
+EXPIRING_NS = 600 * NS
+"""A point that is kept no longer than this is not moved: InfluxDB refuses what its retention has passed."""
 OTHERS = ""
 
 
@@ -32,12 +34,26 @@ class Piece(NamedTuple):
     end_ns: int
 
 
-class Noted:
-    """The pieces that were moved, in a file that survives a stop."""
+class Moved(NamedTuple):
+    """How many points or windows of a piece were moved, and why the target refused some; empty for none."""
 
-    def __init__(self, path: Path) -> None:
+    how_many: int
+    refusal: str = ""
+
+
+class Noted:
+    """The pieces that were moved, in a file that survives a stop. What was noted counts for nothing when the
+    source has newer points by now: the collector ran in between.
+    """
+
+    def __init__(self, path: Path, source: Store) -> None:
         self._path = path
-        lines = path.read_bytes().splitlines() if path.exists() else []
+        newest_ns = max((each.time_ns for each in source.latest()), default=0)
+        begin = msgspec.json.encode(newest_ns)
+        first, *lines = path.read_bytes().splitlines() if path.exists() else [b""]
+        if first != begin:
+            lines = []
+            path.write_bytes(begin + b"\n")
         self._done = {piece for line in lines if (piece := _read(line)) is not None}
 
     def __contains__(self, piece: object) -> bool:
@@ -50,6 +66,10 @@ class Noted:
             file.flush()
             os.fsync(file.fileno())
         self._done.add(piece)
+
+    def finish(self) -> None:
+        """Everything was moved: the next move is another one."""
+        self._path.unlink()
 
 
 def pieces(source: Store, measurements: Schema, retention: Retention, now_ns: int) -> list[Piece]:
@@ -70,28 +90,50 @@ def pieces(source: Store, measurements: Schema, retention: Retention, now_ns: in
     return found
 
 
-def move(source: Store, target: Store, piece: Piece) -> int:
-    """Move one piece; gives how many points or windows. Raises StoreUnavailable."""
-    school, measurement, seconds, start_ns, end_ns = piece
+def oldest_moved_ns(piece: Piece, retention: Retention, now_ns: int) -> int:
+    """From where a piece is moved. Of raw points: where a window begins of which nothing was deleted yet, so
+    that the target makes no window again of a part of its points.
+    """
+    kept = dict(zip((0, *WINDOW_SECONDS), retention, strict=True))[piece.seconds]
+    step = WINDOW_SECONDS[0] * NS
+    return -(-(now_ns - round(kept * NS) + EXPIRING_NS) // step) * step
+
+
+def move(source: Store, target: Store, piece: Piece, oldest_ns: int = 0) -> Moved:
+    """Move one piece, or what of it is not older than ``oldest_ns``. Raises StoreUnavailable."""
+    piece = piece._replace(start_ns=max(piece.start_ns, oldest_ns))
+    if piece.seconds:
+        return _move_windows(source, target, piece)
+    school, measurement, _, start_ns, end_ns = piece
     if measurement == OTHERS:
         others = source.others(school, start_ns=start_ns, end_ns=end_ns)
         named = [Series(each.measurement, each.tags, other=True) for each in others]
         return _write(target, school, named, [each.points for each in others])
-    if seconds == 0:
-        found = source.points(school, measurement, start_ns=start_ns, end_ns=end_ns)
-        named = [Series(measurement, each.tags) for each in found]
-        return _write(target, school, named, [each.points for each in found])
+    found = source.points(school, measurement, start_ns=start_ns, end_ns=end_ns)
+    named = [Series(measurement, each.tags) for each in found]
+    return _write(target, school, named, [each.points for each in found])
+
+
+def _move_windows(source: Store, target: Store, piece: Piece) -> Moved:
+    school, measurement, seconds, start_ns, end_ns = piece
     windows = source.windows(seconds, school, measurement, start_ns=start_ns, end_ns=end_ns)
+    refusal = ""
     for place in range(0, len(windows), WINDOWS_AT_ONCE):
-        target.put_windows(seconds, measurement, windows[place : place + WINDOWS_AT_ONCE])
-    return len(windows)
+        try:
+            target.put_windows(seconds, measurement, windows[place : place + WINDOWS_AT_ONCE])
+        except PointsRefused as refused:
+            refusal = str(refused)
+    return Moved(len(windows), refusal)
 
 
-def _write(target: Store, school: str, series: list[Series], points: Sequence[Sequence[RawPoint]]) -> int:
+def _write(target: Store, school: str, series: list[Series], points: Sequence[Sequence[RawPoint]]) -> Moved:
     rows = [(place, each.time_ns, each.fields) for place, some in enumerate(points) for each in some]
-    if rows:
-        target.write([batch_of(school, "", 0, series, rows)])
-    return len(rows)
+    try:
+        if rows:
+            target.write([batch_of(school, "", 0, series, rows)])
+    except PointsRefused as refusal:
+        return Moved(len(rows), str(refusal))
+    return Moved(len(rows))
 
 
 def _read(line: bytes) -> Piece | None:

@@ -28,6 +28,15 @@ class Retention(NamedTuple):
     daily: float
 
 
+class _Old(NamedTuple):
+    """Rows of a series in one table whose ``key`` is before ``before_ns``."""
+
+    table: str
+    key: str
+    series_id: int
+    before_ns: int
+
+
 class Upkeep:
     """Bounded steps; a round of steps folds what is dirty and, now and then, sweeps what is old.
 
@@ -128,9 +137,12 @@ class Upkeep:
             "SELECT id, measurement, other FROM series WHERE id > ? ORDER BY id LIMIT ?",
             (after, SWEEP_SERIES),
         ).fetchall()
+        left = DELETE_ROWS
         for series_id, measurement, other in rows:
             for table, key, keep_seconds in self._tables_of(measurement, other):
-                if _delete_some(db, table, key, series_id, now_ns - round(keep_seconds * NS)) == DELETE_ROWS:
+                old = _Old(table, key, series_id, now_ns - round(keep_seconds * NS))
+                left -= _delete_some(db, old, left)
+                if left == 0:
                     return int(series_id) - 1
             if not _has_rows(db, series_id, [table for table, _, _ in self._tables_of(measurement, other)]):
                 db.execute("DELETE FROM series WHERE id = ?", (series_id,))
@@ -162,11 +174,12 @@ def _has_rows(db: sqlite3.Connection, series_id: int, kept_in: list[str]) -> boo
     return not kept_in or any(db.execute(query, (series_id,)).fetchone() for query in queries)
 
 
-def _delete_some(db: sqlite3.Connection, table: str, key: str, series_id: int, oldest_ns: int) -> int:
-    """Delete at most DELETE_ROWS rows of a series that are older; how many it deleted."""
+def _delete_some(db: sqlite3.Connection, old: _Old, most: int) -> int:
+    """Delete at most so many old rows, the oldest first; how many it deleted."""
+    table, key, series_id, before_ns = old
     found = db.execute(
         f"SELECT {key} FROM {tables.quoted(table)} WHERE series_id = ? AND {key} < ? ORDER BY {key} LIMIT ?",  # noqa: S608
-        (series_id, oldest_ns, DELETE_ROWS),
+        (series_id, before_ns, most),
     ).fetchall()
     if found:
         db.execute(

@@ -1,8 +1,8 @@
 """Prints how soon a collector has its journal again when it holds 1 GB that no store took.
 
-Run: ``python -m tests.bench.journal``. 500,000 batches of 2 kB of 300 agents; then again without the saved
-sequence numbers, when every segment must be read; then a whole collector, a process from its start until it
-answers.
+Run: ``python -m tests.bench.journal``. 540,000 batches of 2 kB of 300 agents; then a whole collector, a
+process from its start until it answers, the second time after it was killed; then the journal without the
+saved sequence numbers, when every segment must be read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collector.ingest.sequences import BatchKey
 from tests.collector.running import wait_until
 from tests.collector.store.influxd import answers, free_port
 
-BATCHES = 500_000
+BATCHES = 540_000
 AGENTS = 300
 AT_ONCE = 2000
 
@@ -65,7 +65,9 @@ def measure_collector(folder: Path, words: str) -> None:
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(lambda: answers(port, "/health"), 120)
-            print(f"{words:40} answers after {time.perf_counter() - begin:.2f} s")
+            seconds = time.perf_counter() - begin
+            left = sum(path.stat().st_size for path in (folder / "journal").glob("*.journal"))
+            print(f"{words:40} {left / 1e9:.2f} GB answers after {seconds:.2f} s")
         finally:
             process.kill()
 
@@ -79,6 +81,7 @@ def main() -> None:
         journal.close()
         measure(folder, "as it was left")
         measure_collector(Path(inside), "a whole collector")
+        measure_collector(Path(inside), "a whole collector, after kill -9")
         (folder / "seen").unlink()
         measure(folder, "without the saved sequence numbers")
 

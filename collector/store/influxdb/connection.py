@@ -15,7 +15,7 @@ from influxdb_client.rest import ApiException
 
 from collector.settings import InfluxSettings
 from collector.store.influxdb.secret import Secret
-from collector.store.interface import StoreUnavailable
+from collector.store.interface import PointsRefused, StoreUnavailable
 
 POST_BYTES = 2 * 1024 * 1024
 """Of one write: InfluxDB takes 25 MB at most by default."""
@@ -25,10 +25,6 @@ WAIT_LATER = {401, 403, 404, 408, 429, 500, 502, 503, 504}
 """Answers to a write after which the same points may land later: the points are not at fault."""
 
 Values: TypeAlias = list[list[Any]]
-
-
-class Refused(ValueError):
-    """InfluxDB will never take these points. The text is its reason."""
 
 
 class Table(NamedTuple):
@@ -75,14 +71,38 @@ class Connection:
         self._writer: Any = self._client.write_api(write_options=SYNCHRONOUS)
 
     def write(self, bucket: str, lines: Iterable[str]) -> None:
-        """Send lines. Raises StoreUnavailable, or Refused for what InfluxDB will never take."""
-        for body in _bodies(lines):
+        """Send lines. Raises StoreUnavailable, or PointsRefused when all but some were taken."""
+        self.write_each([(bucket, lines)])
+
+    def write_each(self, parts: Iterable[tuple[str, Iterable[str]]]) -> None:
+        """The same for several buckets: a refusal is raised when all else was sent."""
+        refusals: list[PointsRefused] = []
+        for bucket, body in ((bucket, body) for bucket, lines in parts for body in _bodies(lines)):
             try:
-                self._writer.write(bucket, record=body)
-            except (ApiException, InfluxDBError) as error:
-                raise _judged(self._url, error) from None
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                raise StoreUnavailable(f"{self._url}: {_one_line(error)}") from None
+                self._send(bucket, body)
+            except PointsRefused as refusal:
+                refusals.append(refusal)
+        if refusals:
+            raise refusals[0]
+
+    def _send(self, bucket: str, body: bytes) -> None:
+        """Two kinds of value for a field that is new make 1.x refuse the whole body. It is not new any more
+        then: sent again, only the points of one kind are refused.
+        """
+        try:
+            self._send_once(bucket, body)
+        except PointsRefused as refusal:
+            if "partial write" in str(refusal):
+                raise
+            self._send_once(bucket, body)
+
+    def _send_once(self, bucket: str, body: bytes) -> None:
+        try:
+            self._writer.write(bucket, record=body)
+        except (ApiException, InfluxDBError) as error:
+            raise _judged(self._url, error) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise StoreUnavailable(f"{self._url}: {_one_line(error)}") from None
 
     def query(self, database: str, text: str) -> list[Table]:
         """Ask in InfluxQL. Raises StoreUnavailable."""
@@ -133,13 +153,13 @@ class Connection:
         return body
 
 
-def _judged(url: str, error: Any) -> StoreUnavailable | Refused:
+def _judged(url: str, error: Any) -> StoreUnavailable | PointsRefused:
     """What an error of the client means. It has no status when no answer came."""
     status = getattr(error, "status", 0) or getattr(getattr(error, "response", None), "status", 0)
     if not status:
         return StoreUnavailable(f"{url}: {_one_line(error)}")
     reason = f"{url} answers {status}: {_reason(error)}"
-    return StoreUnavailable(reason) if status in WAIT_LATER or status >= 500 else Refused(reason)
+    return StoreUnavailable(reason) if status in WAIT_LATER or status >= 500 else PointsRefused(reason)
 
 
 def _tables(part: bytes) -> Iterator[Table]:

@@ -50,15 +50,14 @@ class InfluxQueries:
     ) -> list[dict[str, str]]:
         """See Store.distinct."""
         wanted = (tags or {}).items()
-        found = self._reading.series_tags(self.buckets.raw, measurement, school_id)
+        kept_in = [self.buckets.raw, *self.buckets.windows.values()]
+        found = self._reading.series_tags(kept_in, measurement, school_id)
         fitting = [each for each in found if wanted <= each.items()]
         return sorted(fitting, key=lambda each: sorted(each.items()))
 
     def schools(self) -> list[str]:
         """See Store.schools."""
-        found = {school for each in (self.buckets.raw, self.buckets.others)
-                 for school in self._reading.schools(each)}  # fmt: skip
-        return sorted(found)
+        return self._reading.schools(self.buckets.kept_seconds)
 
     def others(self, school_id: str, *, start_ns: int, end_ns: int) -> list[OtherPoints]:
         """See Store.others."""

@@ -46,17 +46,15 @@ class Reading:
         found = self._by_series(bucket, text)
         return [[_window(dict(key), row) for row in _rows(some)] for key, some in sorted(found)]
 
-    def series_tags(self, bucket: str, measurement: str, school_id: str) -> list[dict[str, str]]:
-        """The tags of every series."""
+    def series_tags(self, buckets: Iterable[str], measurement: str, school_id: str) -> list[dict[str, str]]:
+        """The tags of every series that has anything in one of the buckets."""
         conditions = where([f'"school" = {literal(school_id)}'])
-        tables_found = self._connection.query(bucket, f"SHOW SERIES FROM {name(measurement)}{conditions}")
-        keys = [row[0] for table in tables_found for row in table.rows]
-        return [parse_head(key)[1] for key in keys]
+        found = self._of_each("SHOW SERIES", buckets, f"FROM {name(measurement)}{conditions}")
+        return [parse_head(key)[1] for key in sorted({row[0] for row in found})]
 
-    def schools(self, bucket: str) -> list[str]:
+    def schools(self, buckets: Iterable[str]) -> list[str]:
         """The values of the tag school."""
-        found = self._connection.query(bucket, 'SHOW TAG VALUES WITH KEY = "school"')
-        return sorted({row[1] for table in found for row in table.rows})
+        return sorted({row[1] for row in self._of_each("SHOW TAG VALUES", buckets, 'WITH KEY = "school"')})
 
     def newest(self, bucket: str, measurement: str | None, conditions: list[str]) -> list[Table]:
         """The newest row of each series, with all its fields."""
@@ -87,6 +85,11 @@ class Reading:
             OtherPoints(measurement, dict(tags), _points_of_any(some, declared.get(measurement, {})))
             for (measurement, tags), some in sorted(found.items())
         ]
+
+    def _of_each(self, show: str, buckets: Iterable[str], rest: str) -> list[list[Any]]:
+        """The rows of one question to several buckets, asked at once."""
+        text = "; ".join(f"{show} ON {name(bucket)} {rest}" for bucket in buckets)
+        return [row for table in self._connection.query("", text) for row in table.rows]
 
     def _by_series(self, bucket: str, text: str) -> list[tuple[tuple[tuple[str, str], ...], list[Table]]]:
         """Parts of an answer that belong to one series stand together."""

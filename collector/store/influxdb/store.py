@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +21,15 @@ from collector.store.influxdb.waiting import FEW_SCHOOLS, WaitingWindows, Window
 from collector.store.interface import (
     NS,
     WINDOW_SECONDS,
+    PointsRefused,
     StoredWindow,
     StoreUnavailable,
 )
 from collector.store.upkeep import Retention
 from config.measurements import Measurement, Schema, schema
 from config.points import encode
+
+log = logging.getLogger(__name__)
 
 ROUNDS = 12
 """Windows are made in one round of so many: InfluxDB is asked for a whole county at once."""
@@ -62,14 +66,15 @@ class InfluxStore(InfluxQueries):
         self._folding: list[int] = []
 
     def write(self, batches: Sequence[Batch]) -> None:
-        """See Store.write. Raises Refused (a ValueError) for points that InfluxDB will never take."""
+        """See Store.write."""
         with self._lock:
             self._prepare()
             self._waiting.put(self._windows_of(batches))
             try:
-                for bucket, other in ((self.buckets.raw, False), (self.buckets.others, True)):
-                    lines = (line for batch in batches for line in self._lines.of(batch, other=other))
-                    self.connection.write(bucket, lines)
+                self.connection.write_each(
+                    (bucket, (line for batch in batches for line in self._lines.of(batch, other=other)))
+                    for bucket, other in ((self.buckets.raw, False), (self.buckets.others, True))
+                )
             except StoreUnavailable:
                 self._ready = False  # it may be another server that comes back, or lack its buckets
                 raise
@@ -127,7 +132,10 @@ class InfluxStore(InfluxQueries):
         declared = self._schema.get(measurement)
         kept = self._retention[1 + WINDOW_SECONDS.index(seconds)]
         if declared is not None and waiting.end_ns > now_ns - round(kept * NS):
-            self._put_windows(seconds, measurement, self._made(waiting, declared))
+            try:
+                self._put_windows(seconds, measurement, self._made(waiting, declared))
+            except PointsRefused as refusal:  # one that began before what is kept: the others landed
+                log.warning("windows refused measurement=%s reason=%s", measurement, refusal)
             if seconds == WINDOW_SECONDS[0]:
                 longer = {
                     (each, windows.start_of(start_ns, each, self._day_offset_ns), measurement, school)

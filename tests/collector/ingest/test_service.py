@@ -20,9 +20,10 @@ import pytest
 from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write.point import Point
-from influxdb_client.client.write_api import SYNCHRONOUS
+from influxdb_client.client.write_api import SYNCHRONOUS, WriteOptions
 from influxdb_client.rest import ApiException
 
+from collector.ingest import service
 from collector.ingest.set_aside import Reason
 from tests.collector.running import WRITE, Running, connect, running, settings_in, wait_until
 from tests.line_protocol_cases import REFUSED
@@ -267,6 +268,22 @@ def test_bodies_that_cannot_be_decoded_within_bounds(collector: Running, body: b
     assert (answered.status, set(answered.json) >= {"code", "message"}) == (status, True)
 
 
+def test_an_empty_body_is_refused_as_influxdb_refuses_it_unless_it_is_our_agents(collector: Running) -> None:
+    answered = collector.write(b"")
+    assert (answered.status, answered.json["message"]) == (400, "writing requires points")
+    assert collector.push("", random.randrange(10**9)).status == 204
+    assert collector.write(b"# a comment\n").status == 204
+
+
+def test_points_that_make_too_long_a_record_are_refused_not_lost(
+    collector: Running, now: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MAX_BODY_BYTES", 1000)
+    answered = collector.write("\n".join(line(now + n) for n in range(200)))
+    assert (answered.status, answered.json["code"]) == (413, "request too large")
+    assert now not in collector.stored()
+
+
 def test_gzip_of_several_members(collector: Running, now: int) -> None:
     body = gzip.compress(f"{line(now, 1)}\n".encode()) + gzip.compress(line(now + 1, 2).encode())
     assert collector.write(body, headers={"Content-Encoding": "gzip"}).status == 204
@@ -294,6 +311,20 @@ def test_fifty_bombs_at_once_leave_memory_flat_and_others_served(collector: Runn
     assert 413 in answers
     assert max(greatest) - resident < 120 * 2**20
     assert collector.write(line(now), agent="b1").status == 204
+
+
+def test_too_many_requests_of_one_agent_get_429_and_are_told_when_to_try_again(
+    collector: Running, now: int
+) -> None:
+    head = f"POST {WRITE} HTTP/1.1\r\nHost: x\r\nAuthorization: Token {collector.tokens['a1']}\r\n"
+    with contextlib.ExitStack() as stack:
+        for _ in range(collector.rooms.settings.ingest.max_requests_per_agent):
+            stack.enter_context(connect(collector.port)).sendall(f"{head}Content-Length: 9\r\n\r\n".encode())
+        wait_until(lambda: collector.write(line(now)).status == 429)
+        refused = collector.write(line(now))
+        assert (refused.json["code"], refused.headers["retry-after"]) == ("too many requests", "5")
+        assert collector.write(line(now), agent="b1").status == 204
+    wait_until(lambda: collector.write(line(now)).status == 204)
 
 
 @pytest.mark.fault(6)
@@ -414,6 +445,23 @@ def test_the_unmodified_python_client_of_influxdb(collector: Running, now: int, 
         assert client.ping()
     assert collector.stored()[at] == {"sent": 8}
     assert collector.rooms.store.distinct("s1", "ping", {"target": "a b,c=d"})
+
+
+def test_the_python_client_in_its_batching_mode_tells_what_was_refused(collector: Running, now: int) -> None:
+    refused: list[str] = []
+    client = InfluxDBClient(f"http://127.0.0.1:{collector.port}", collector.tokens["a1"], org="xiaotong")
+    options = WriteOptions(batch_size=100, flush_interval=200)
+
+    def told(_place: object, _data: object, error: object) -> None:
+        refused.append(str(error))
+
+    with client, client.write_api(options, error_callback=told) as writer:
+        for n in range(250):
+            writer.write("raw", record=line(now + n, n, "batching"))
+        writer.write("raw", record="ping sent=nan")
+    assert len(refused) == 1
+    assert "'nan' is not a value" in refused[0]
+    assert {now + n for n in range(250)} <= collector.stored().keys()
 
 
 @pytest.mark.needs("curl")

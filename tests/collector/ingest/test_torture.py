@@ -19,5 +19,5 @@ def test_thirty_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    assert "30 kills" in done.stdout
+    assert done.stdout.startswith("30 kills, ")
     assert " 0 lost, 0 counted twice" in done.stdout

@@ -1,7 +1,8 @@
 """Kills a collector with SIGKILL at random moments: every acknowledged point is there, once.
 
 Run: ``python -m tests.collector.ingest.torture [rounds] [folder]``. Everything is imported once; each round
-is a fork, so that a collector is up in milliseconds and most kills hit it at work.
+is a fork, so that a collector is up in milliseconds. One kill in five hits it while it starts, the others at
+work.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from tests.collector.store.influxd import free_port
 POINTS = 20
 BASE_NS = (time.time_ns() - 3600 * 10**9) // 10**9 * 10**9
 LONGEST_SECONDS = 0.25
+KILLED_STARTING = 0.2
+"""Of the rounds: what reads the journal and mends it must bear a kill as well."""
 _WAITS_NOT = b"\nxiaotong_journal_waiting_bytes 0.0\n"
 
 
@@ -41,6 +44,8 @@ class Tortured:
         )
         self.acknowledged: dict[int, int] = {}
         self.slowest_start_seconds = 0.0
+        self.killed_starting = 0
+        self._start_seconds = 0.0
         self._folder = folder
         self._chance = chance
         self._sequence = 0
@@ -48,6 +53,9 @@ class Tortured:
 
     def round(self) -> None:
         """Start it, push until it is killed at a moment that nobody chose."""
+        if self._token and self._chance.random() < KILLED_STARTING:
+            self._kill_starting()
+            return
         process = self._start()
         killer = os.fork()
         if killer == 0:
@@ -64,9 +72,7 @@ class Tortured:
         process = self._start()
         with contextlib.closing(self._connection()) as connection:
             deadline = time.monotonic() + 60
-            while (
-                b"\nxiaotong_journal_waiting_bytes 0.0\n" not in self._ask(connection, "GET", "/metrics")[1]
-            ):
+            while _WAITS_NOT not in self._ask(connection, "GET", "/metrics")[1]:
                 if time.monotonic() > deadline:
                     raise AssertionError("the store did not take the journal")
                 time.sleep(0.02)
@@ -87,11 +93,23 @@ class Tortured:
         counted = sum(window.fields["sent"].count for series in windows for window in series.windows)
         return {p.time_ns: int(p.fields["sent"]) for series in found for p in series.points}, counted
 
-    def _start(self) -> int:
-        begin = time.monotonic()
+    def _kill_starting(self) -> None:
+        """Kill it before it would answer, by how long the last start took."""
+        process = self._fork()
+        time.sleep(self._chance.random() * self._start_seconds)
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        self.killed_starting += 1
+
+    def _fork(self) -> int:
         process = os.fork()
         if process == 0:
             self._serve()
+        return process
+
+    def _start(self) -> int:
+        begin = time.monotonic()
+        process = self._fork()
         while True:
             with contextlib.suppress(OSError), contextlib.closing(self._connection()) as connection:
                 if self._ask(connection, "GET", "/health")[0] == 200:
@@ -99,7 +117,8 @@ class Tortured:
             if os.waitpid(process, os.WNOHANG) != (0, 0) or time.monotonic() - begin > 30:
                 raise AssertionError("the collector did not start")
             time.sleep(0.005)
-        self.slowest_start_seconds = max(self.slowest_start_seconds, time.monotonic() - begin)
+        self._start_seconds = time.monotonic() - begin
+        self.slowest_start_seconds = max(self.slowest_start_seconds, self._start_seconds)
         self._token = self._token or (self._folder / "token").read_text()
         return process
 
@@ -156,7 +175,8 @@ def torture(rounds: int, folder: Path, seed: int) -> tuple[str, bool]:
     lost = {at: n for at, n in tortured.acknowledged.items() if stored.get(at) != n}
     well = not lost and counted == len(stored) and len(tortured.acknowledged) > 0
     text = (
-        f"{rounds} kills, seed {seed}: {len(tortured.acknowledged)} points acknowledged, "
+        f"{rounds} kills, {tortured.killed_starting} while it started, seed {seed}: "
+        f"{len(tortured.acknowledged)} points acknowledged, "
         f"{len(stored)} stored, {len(lost)} lost, {counted - len(stored)} counted twice, "
         f"slowest start {tortured.slowest_start_seconds:.2f} s"
     )

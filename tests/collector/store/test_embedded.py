@@ -11,7 +11,7 @@ import pytest
 from collector.batch import Batch, Row, Series, batch_of
 from collector.store.embedded import EmbeddedStore
 from collector.store.interface import NS, Aggregate, StoreUnavailable, UnknownField
-from collector.store.upkeep import COARSE_ROUNDS, SWEEP_ROUNDS, Retention
+from collector.store.upkeep import COARSE_ROUNDS, DELETE_ROWS, SWEEP_ROUNDS, Retention
 from config.measurements import Field, Measurement
 from config.points import FieldValue
 
@@ -110,6 +110,41 @@ def test_deleting_goes_by_small_steps(tmp_path: Path) -> None:
     assert steps >= 5
     assert store.points("s1", "interface", start_ns=0, end_ns=2**62) == []
     store.close()
+
+
+def test_a_step_deletes_of_many_series_no_more_than_of_one(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "points.db", retention=Retention(DAY, DAY, DAY, DAY))
+    rows: list[Row] = [(place, START + t * NS, {"rx_bytes": t}) for place in range(50) for t in range(100)]
+    store.write([batch(rows, *(Series("interface", ETH0 | {"interface": f"e{n}"}) for n in range(50)))])
+    left, more = len(rows), True
+    with sqlite3.connect(tmp_path / "points.db") as seen:
+        while more:
+            more = store.maintain(START + 30 * DAY * NS)
+            before, left = left, seen.execute("SELECT count(*) FROM raw_interface").fetchone()[0]
+            assert before - left <= DELETE_ROWS
+    seen.close()
+    assert left == 0
+    store.close()
+
+
+def test_a_file_that_is_damaged_while_it_is_used_is_the_stores_fault_not_a_points(
+    store: EmbeddedStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "points.db"
+    store.write([batch([one({"rx_bytes": t}, t) for t in range(9000)])])
+    with sqlite3.connect(path) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'raw_interface'").fetchone()
+        (page_bytes,) = other.execute("PRAGMA page_size").fetchone()
+        other.execute("CREATE TABLE more (x)")  # so that the store reads its pages anew
+    other.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * page_bytes)
+        file.write(b"\xff" * page_bytes)
+    with pytest.raises(StoreUnavailable, match="malformed"):
+        store.write([batch([one({"rx_bytes": 1}, 9001)])])
+    with pytest.raises(StoreUnavailable, match="malformed"):
+        store.points("s1", "interface", start_ns=0, end_ns=2**62)
 
 
 def test_other_measurements_stand_apart(store: EmbeddedStore) -> None:

@@ -7,8 +7,9 @@ import json
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -17,12 +18,15 @@ from collector.batch import Batch, Row, Series, batch_of
 from collector.main import main
 from collector.settings import InfluxSettings
 from collector.store.copying import CopyingStore
-from collector.store.influxdb.connection import Connection, Refused
+from collector.store.influxdb import connection
+from collector.store.influxdb.connection import Connection
 from collector.store.influxdb.lines import Lines
 from collector.store.influxdb.secret import Secret, read_secret
-from collector.store.interface import NS, StoreUnavailable
+from collector.store.interface import NS, PointsRefused, Store, StoreUnavailable
+from collector.store.moving import Noted, move, pieces
 from config.measurements import schema
-from tests.collector.store.engines import DAY, START, embedded, fold, in_influxdb
+from config.points import FieldValue
+from tests.collector.store.engines import DAY, KEPT, START, embedded, fold, in_influxdb
 from tests.collector.store.influxd import Proxy, influxd, proxy, victoria_metrics
 
 TAGS = {"agent": "a1", "school": "s1", "interface": "eth0"}
@@ -137,7 +141,7 @@ def test_everything_moves_there_and_back_and_goes_on_where_it_stopped(
     done = command("move", "--from", "embedded", "--to", "influxdb")
     assert done.exit_code == 0, done.output
     assert "802 points" in done.output
-    assert "0 points" in command("move", "--from", "embedded", "--to", "influxdb").output
+    assert "802 points" in command("move", "--from", "embedded", "--to", "influxdb").output  # another move
     (tmp_path / "points.db").unlink()
     assert "802 points" in command("move", "--from", "influxdb", "--to", "embedded").output
     with embedded(tmp_path) as store:
@@ -150,6 +154,103 @@ def test_everything_moves_there_and_back_and_goes_on_where_it_stopped(
         assert len(store.points("s2", "interface", start_ns=0, end_ns=2**62)[0].points) == 300
 
 
+class Stopping:
+    """A store that takes so many writes, then is away."""
+
+    def __init__(self, store: Store, writes: int) -> None:
+        self._store = store
+        self._writes = writes
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        self._writes -= 1
+        if self._writes < 0:
+            raise StoreUnavailable("away")
+        self._store.write(batches)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def test_a_move_that_stopped_is_begun_again_when_the_source_has_newer_points(tmp_path: Path) -> None:
+    """Who ran the collector in between would lose what came meanwhile."""
+    (tmp_path / "target").mkdir()
+    with embedded(tmp_path) as source, embedded(tmp_path / "target") as target:
+        source.write([points(3), points(2, school="s2")])
+
+        def moved(into: Store) -> int:
+            noted = Noted(tmp_path / "noted", source)
+            some = [each for each in pieces(source, schema(), KEPT, time.time_ns()) if each not in noted]
+            count = 0
+            for piece in some:
+                count += move(source, into, piece).how_many
+                noted.add(piece)
+            return count
+
+        with pytest.raises(StoreUnavailable):
+            moved(cast("Store", Stopping(target, 1)))
+        assert moved(target) == 2  # of s2: those of s1 were noted
+        source.write([points(4)])
+        assert moved(target) == 6
+        assert [len(each.points) for each in target.points("s1", "interface", start_ns=0, end_ns=2**62)] == [
+            4
+        ]
+
+
+@pytest.mark.needs("influxd")
+def test_what_is_kept_no_longer_is_not_moved_and_what_is_refused_does_not_stop_the_move(
+    tmp_path: Path, command: Command
+) -> None:
+    """A collector that was stopped yesterday still holds a day more than InfluxDB takes."""
+    now_ns = time.time_ns()
+    ages = [hours * 3600 * NS for hours in (8 * 24, 7 * 24 + 1, 3, 2)]
+    rows: list[Row] = [(0, now_ns - age, {"rx_bytes": 7}) for age in ages]
+    kinds: dict[str, FieldValue] = {"a": 3, "b": "three"}  # InfluxDB holds a field to one kind
+    others = [
+        batch_of(
+            "s1", "a1", 0, [Series("rack", TAGS | {"room": room}, other=True)], [(0, now_ns, {"fans": fans})]
+        )
+        for room, fans in kinds.items()
+    ]
+    with embedded(tmp_path) as store:
+        store.write([batch_of("s1", "a1", 0, [Series("interface", TAGS)], rows), *others])
+    done = command("move", "--from", "embedded", "--to", "influxdb", bucket="kept")
+    assert done.exit_code == 0, done.output
+    assert "some points of school s1 are refused" in done.output
+    assert "field type conflict" in done.output
+    (tmp_path / "points.db").unlink()
+    assert command("move", "--from", "influxdb", "--to", "embedded", bucket="kept").exit_code == 0
+    with embedded(tmp_path) as store:
+        (series,) = store.points("s1", "interface", start_ns=0, end_ns=2**62)
+        assert [now_ns - each.time_ns for each in series.points] == ages[2:]
+        assert len(store.others("s1", start_ns=0, end_ns=2**62)) == 1
+
+
+@pytest.mark.needs("influxd")
+def test_a_refused_point_keeps_back_none_behind_it(
+    tmp_path: Path, influx: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "POST_BYTES", 1)
+    rows: list[Row] = [(0, NS, {"rx_bytes": 1}), (0, START, {"duplex": "full"})]  # two bodies
+    batch = batch_of("s1", "a1", 0, [Series("interface", TAGS)], rows)
+    with in_influxdb(tmp_path, influx.port, "behind") as store:
+        with pytest.raises(PointsRefused, match="beyond retention"):
+            store.write([batch, OTHERS])
+        (series,) = store.points("s1", "interface", start_ns=0, end_ns=2**62)
+        assert [each.time_ns for each in series.points] == [START]
+        assert len(store.others("s1", start_ns=0, end_ns=2**62)[0].points) == 2
+
+
+@pytest.mark.needs("influxd")
+def test_what_the_copy_refuses_is_in_the_embedded_store(tmp_path: Path, influx: Proxy) -> None:
+    settings = InfluxSettings(f"http://127.0.0.1:{influx.port}")
+    with embedded(tmp_path) as inner, in_influxdb(tmp_path, influx.port, "copied") as made:
+        made.write([points(1)])
+        store = CopyingStore(inner, Connection(settings, Secret()), "copied")
+        store.write([batch_of("s1", "a1", 0, [Series("interface", TAGS)], [(0, NS, {"rx_bytes": 1})])])
+        assert [each.time_ns for each in store.points("s1", "interface", start_ns=0, end_ns=2**62)[0].points]
+        store.close()
+
+
 @pytest.mark.needs("influxd")
 def test_points_influxdb_will_never_take_are_told_apart_from_being_away(
     tmp_path: Path, answer_again: Proxy
@@ -157,7 +258,7 @@ def test_points_influxdb_will_never_take_are_told_apart_from_being_away(
     with in_influxdb(tmp_path, answer_again.port, "apart") as store:
         store.write([points(1)])
         too_old = batch_of("s1", "a1", 0, [Series("interface", TAGS)], [(0, NS, {"rx_bytes": 1})])
-        with pytest.raises(Refused, match="beyond retention"):
+        with pytest.raises(PointsRefused, match="beyond retention"):
             store.write([too_old])
         for status in (401, 404, 429, 503):
             answer_again.answer = (status, b'{"message":"not now"}')
@@ -184,9 +285,9 @@ def test_windows_that_wait_survive_a_restart(tmp_path: Path, influx: Proxy) -> N
 def test_victoria_metrics_takes_what_is_written(tmp_path: Path) -> None:
     """The write side alone: it keeps numbers only, and answers no InfluxQL."""
     with victoria_metrics(tmp_path / "data") as port:
-        connection = Connection(InfluxSettings(f"http://127.0.0.1:{port}"), Secret())
-        connection.write("raw", Lines(schema()).of(points(500), other=False))
-        connection.close()
+        other = Connection(InfluxSettings(f"http://127.0.0.1:{port}"), Secret())
+        other.write("raw", Lines(schema()).of(points(500), other=False))
+        other.close()
         count = 0
         deadline = time.monotonic() + 20
         while count < 500 and time.monotonic() < deadline:
