@@ -126,7 +126,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     )  # fmt: skip
     stack.callback(uptime.close)
     watch = Ticker([uptime.tick], min(UPTIME_TICK_SECONDS, settings.uptime.minute / 4))
-    consumer.add_listener(verdicts, may_concern)
+    consumer.add_listener(verdicts, may_concern, verdicts.settle)
     consumer.add_listener(uptime, uptime.hears)
     stack.callback(consumer.stop)
     stack.callback(ticker.stop)

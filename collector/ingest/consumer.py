@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -81,6 +82,7 @@ class Consumer:
         self._upkeep_every_seconds = upkeep_every_seconds
         self._listeners: list[Listener] = []
         self._hears: list[Hears] = []
+        self._settle: list[Callable[[], None]] = []
         self._promise = promise
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="consumer", daemon=True)
@@ -90,12 +92,16 @@ class Consumer:
         self._catch_up_rate = min(catch_up_bytes_per_second, float(GROUP_BYTES) * 1000)
         self._catch_up_due = 0.0
 
-    def add_listener(self, listener: Listener, hears: Hears | None = None) -> None:
-        """Tell ``listener`` of every point from now on, but of series that nobody ``hears``. Call it before
-        ``start``.
+    def add_listener(
+        self, listener: Listener, hears: Hears | None = None, settle: Callable[[], None] | None = None
+    ) -> None:
+        """Tell ``listener`` of every point from now on, but of series that nobody ``hears``. ``settle`` is
+        called once after each group of batches, before these leave the journal. Call it before ``start``.
         """
         self._listeners.append(listener)
         self._hears.append(hears or _everything)
+        if settle is not None:
+            self._settle.append(settle)
 
     def start(self) -> None:
         """Begin."""
@@ -197,18 +203,21 @@ class Consumer:
             self.counts.batches += 1
             self.counts.points += len(batch)
             for listener in self._listeners if points else ():
-                self._tell_one(listener, batch.school_id, points)
+                self._tell_one(partial(listener.on_points, batch.school_id, points), listener)
+        for settle in self._settle:
+            self._tell_one(settle, settle)
 
     def _heard(self, measurement: str, tags: Mapping[str, str]) -> bool:
         return any(hears(measurement, tags) for hears in self._hears)
 
-    def _tell_one(self, listener: Listener, school_id: str, points: Sequence[Point]) -> None:
+    def _tell_one(self, tell: Callable[[], None], listener: object) -> None:
         """Tell again what a listener could not take, a few times: its database may be busy for a moment."""
         for attempt in range(1, LISTENER_ATTEMPTS + 1):
             try:
-                listener.on_points(school_id, points)
+                tell()
             except Exception:
-                log.exception("listener failed listener=%s attempt=%d", type(listener).__name__, attempt)
+                name = getattr(listener, "__qualname__", type(listener).__name__)
+                log.exception("listener failed listener=%s attempt=%d", name, attempt)
                 self._stop.wait(LISTENER_WAIT_SECONDS)
             else:
                 return

@@ -315,5 +315,5 @@ class VerdictsOf:
     def known(self, school_id: str) -> tuple[Sequence[Verdict], Sequence[Evidence]]:
         """See Judge."""
         verdicts = [judged.verdict for judged in self._room.of_school(school_id)]
-        evidence: Mapping[str, list[Evidence]] = self._room.records.evidence(school_id)
+        evidence: Mapping[str, list[Evidence]] = self._room.records.evidence([school_id])
         return verdicts, evidence.get(school_id, [])

@@ -1,9 +1,10 @@
-"""Judges the minutes of one school anew from the stored points, and writes the days that changes."""
+"""Judges minutes of schools anew from the stored points, and writes the days that changes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from collector.store.interface import NS, Store
 from collector.uptime import minutes as code
@@ -35,6 +36,23 @@ Judged = dict[str, tuple[int, int]]
 """The minutes that were judged anew, by subject."""
 
 
+class Waiting(NamedTuple):
+    """A school with minutes that have new probes, and such that have new marks of agents."""
+
+    school: School
+    pings: Spans
+    marks: Spans
+
+
+class Anew(NamedTuple):
+    """What is judged of a school: ``spans``, the absences of its agents, and the minutes these reach."""
+
+    school: School
+    away: list[Absence]
+    reached: list[tuple[int, int]]
+    spans: list[tuple[int, int]]
+
+
 class MinuteJudge:
     """Minutes from points. ``centre_away`` are the minutes in which no collector ran."""
 
@@ -48,27 +66,49 @@ class MinuteJudge:
         self._minute = float(settings.minute)
         self._per_day = round(DAY_SECONDS / self._minute)
 
-    def judge(self, school: School, pings: Spans, marks: Spans, centre_away: Spans) -> Judged:
-        """Judge the minutes of new probes and of new marks of agents."""
+    def judge(self, dirty: Sequence[Waiting], centre_away: Spans) -> dict[str, Judged]:
+        """Judge the minutes of some schools' new probes and new marks of agents; gives them by school."""
+        anew = [each for waiting in dirty if (each := self._anew(waiting)).spans]
+        if not anew:
+            return {}
+        days = self._records.days_of_all(
+            min(each.spans[0][0] for each in anew) // self._per_day,
+            max(each.spans[-1][1] for each in anew) // self._per_day,
+            [each.school.id for each in anew],
+        )
+        changed: dict[tuple[str, str, int], bytes] = {}
+        found = {
+            each.school.id: self._judge(each, centre_away, days.get(each.school.id, {}), changed)
+            for each in anew
+        }
+        self._records.put_days(changed)
+        return found
+
+    def _anew(self, waiting: Waiting) -> Anew:
+        school, pings, marks = waiting
         away = [each for first, end in marks for each in self._absences(school.id, first, end)]
         reached = [self._minutes_of(each) for each in away]
-        spans = merged([*pings, *reached])
-        if not spans:
-            return {}
-        days = self._records.days(school.id, spans[0][0] // self._per_day, spans[-1][1] // self._per_day)
-        changed: dict[tuple[str, str, int], bytes] = {}
-        found: Judged = {}
-        for first, end in spans:
+        return Anew(school, away, reached, merged([*pings, *reached]))
+
+    def _judge(
+        self,
+        anew: Anew,
+        centre_away: Spans,
+        days: dict[str, Days],
+        changed: dict[tuple[str, str, int], bytes],
+    ) -> Judged:
+        """The minutes of one school; what that makes of its ``days`` is put among what ``changed``."""
+        school, found = anew.school, Judged()
+        for first, end in anew.spans:
             strips = judged(self.heard(school.id, first, end), first, end, _lines(school), centre_away)
-            strips[SCHOOL] = self._with_absences(strips[SCHOOL], school, away)
+            strips[SCHOOL] = self._with_absences(strips[SCHOOL], school, anew.away)
             for subject, strip in strips.items():
                 mine = days.setdefault(subject, {})
-                kept = _kept(self._strip(mine, first, end), strip, reached)
+                kept = _kept(self._strip(mine, first, end), strip, anew.reached)
                 for day, codes in written(mine, kept, self._per_day).items():
                     changed[school.id, subject, day] = mine[day] = codes
                 before = found.get(subject, (first, end))
                 found[subject] = (min(before[0], first), max(before[1], end))
-        self._records.put_days(changed)
         return found
 
     def heard(self, school_id: str, first: int, end: int) -> Mapping[int, list[Heard]]:

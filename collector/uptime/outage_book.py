@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -59,19 +60,27 @@ class OutageBook:
         )
         self._rules = Rules(settings.carrier_schools, settings.centre_schools)
 
-    def find(self, school_id: str, judged: Judged, now: datetime) -> list[Outage]:
-        """Outages of a school that are new or changed after its minutes were judged, as written now."""
-        starts = {s: span[0] for s, span in judged.items() if s == SCHOOL or s.startswith("line/")}
-        if not starts:
+    def find(self, judged: Mapping[str, Judged], now: datetime) -> list[Outage]:
+        """Outages that are new or changed after minutes of schools were judged, as written now."""
+        starts = {
+            school_id: {s: span[0] for s, span in of.items() if s == SCHOOL or s.startswith("line/")}
+            for school_id, of in judged.items()
+        }
+        firsts = {school_id: min(of.values()) for school_id, of in starts.items() if of}
+        if not firsts:
             return []
-        first, stored = self._since(school_id, min(starts.values()), now)
+        since = self._since(firsts, now)
         end = int(now.timestamp() // self._minute) + 1
-        days = self._records.days(school_id, first // self._per_day, end // self._per_day)
+        days = self._records.days_of_all(
+            min(first for first, _ in since.values()) // self._per_day, end // self._per_day, list(since)
+        )
         changed: list[Change] = []
-        for subject in starts:
-            strip = joined(days.get(subject, {}), first, end, self._per_day)
-            mine = [each for each in stored if each.subject == subject]
-            changed += changes(mine, self._found(school_id, subject, strip), now, self._fresh)
+        for school_id, (first, stored) in since.items():
+            for subject in starts[school_id]:
+                of_subject = days.get(school_id, {}).get(subject, {})
+                strip = joined(of_subject, first, end, self._per_day)
+                mine = [each for each in stored if each.subject == subject]
+                changed += changes(mine, self._found(school_id, subject, strip), now, self._fresh)
         return self._records.write(changed) if changed else []
 
     def explain(self, outages: Sequence[Outage], now: datetime, centre_away: Spans) -> list[Outage]:
@@ -106,16 +115,26 @@ class OutageBook:
                 self._judge_again(outage.school_id, self._span_of(outage))
         return list(changed.values())
 
-    def _since(self, school_id: str, first: int, now: datetime) -> tuple[int, list[Outage]]:
-        """From which minute on to look, so that no outage is cut in two, and what stands written since."""
+    def _since(self, firsts: Mapping[str, int], now: datetime) -> dict[str, tuple[int, list[Outage]]]:
+        """For each school: from which minute on to look, so that no outage is cut in two, and what stands
+        written since.
+        """
         margin = self._settings.down_minutes + self._settings.up_minutes + 1
-        first -= margin
-        while True:
-            stored = self._records.outages(self._moment(first), now, school_id=school_id)
-            earliest = min((self._minute_of(each.started_at) - margin for each in stored), default=first)
-            if earliest >= first:
-                return first, stored
-            first = earliest
+        asked = {school_id: first - margin for school_id, first in firsts.items()}
+        found: dict[str, tuple[int, list[Outage]]] = {}
+        while asked:
+            stored: dict[str, list[Outage]] = defaultdict(list)
+            for each in self._records.outages(self._moment(min(asked.values())), now, school_ids=list(asked)):
+                stored[each.school_id].append(each)
+            for school_id, first in list(asked.items()):
+                start = self._moment(first)
+                mine = [each for each in stored[school_id] if each.ended_at is None or each.ended_at > start]
+                earliest = min((self._minute_of(each.started_at) - margin for each in mine), default=first)
+                if earliest >= first:
+                    found[school_id] = asked.pop(school_id), mine
+                else:
+                    asked[school_id] = earliest
+        return found
 
     def _found(self, school_id: str, subject: str, strip: Strip) -> list[Outage]:
         """The outages of a subject, and when its agent alone had stopped."""

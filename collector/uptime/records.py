@@ -86,7 +86,7 @@ class Records:
         start: datetime,
         end: datetime,
         *,
-        school_id: str | None = None,
+        school_ids: Sequence[str] | None = None,
         subject: str | None = None,
         withdrawn: bool = False,
     ) -> list[Outage]:
@@ -94,8 +94,8 @@ class Records:
         table = OutageRow
         until = sa.func.coalesce(table.ended_at, sa.literal(end, table.__table__.c.ended_at.type))
         wanted = [table.started_at < end, sa.or_(table.ended_at.is_(None), until > start)]
-        if school_id is not None:
-            wanted.append(table.school_id == school_id)
+        if school_ids is not None:
+            wanted.append(table.school_id.in_(school_ids))
         if subject is not None:
             wanted.append(table.subject == subject)
         if not withdrawn:

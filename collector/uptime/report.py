@@ -120,7 +120,7 @@ class Report:
 
     def outages(self, school_id: str, start: datetime, end: datetime) -> list[dict[str, Any]]:
         """A school's outages with their corrections, the withdrawn ones too, by start."""
-        found = self._records.outages(start, end, school_id=school_id, withdrawn=True)
+        found = self._records.outages(start, end, school_ids=[school_id], withdrawn=True)
         corrections = self._records.corrections([each.id for each in found if each.id is not None])
         return [outage_report(each, corrections.get(each.id or 0, []), self._minute) for each in found]
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from collector.ingest.liveness import Liveness
+from collector.pieces import pieces
 from collector.registry import Registry
 from collector.store.interface import NS, Store
 from collector.uptime.availability import Spans, merged
 from collector.uptime.dirty import Dirty
 from collector.uptime.evidence import DEFAULT_WINDOW_SECONDS, minutes_of_window
 from collector.uptime.history import Outage
-from collector.uptime.judging import MinuteJudge
+from collector.uptime.judging import MinuteJudge, Waiting
 from collector.uptime.outage_book import OutageBook
 from collector.uptime.outside import OutsideLook
 from collector.uptime.presence import Presence, Watch
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 HORIZON = timedelta(days=4)
 """Older minutes are judged no more: no agent keeps points longer."""
+TOGETHER = 100
+"""Schools whose minutes are judged and written at once."""
 RUN_BEAT_SECONDS = 10.0
 RUN_GAP = timedelta(seconds=45)
 """Less between two runs of the collector is a restart, which agents bridge."""
@@ -137,12 +140,11 @@ class UptimeRoom:
             return 0
         away = self.centre_away(now - HORIZON)
         changed: list[Outage] = []
-        for school_id in sorted({*pings, *marks}):
-            school = self._registry.school(school_id)
-            if school is None:
-                continue
-            judged = self._judge.judge(school, pings.get(school_id, []), marks.get(school_id, []), away)
-            changed += self._book.find(school_id, judged, now)
+        schools = self._registry.schools()
+        known = sorted({*pings, *marks} & schools.keys())
+        for some in pieces(known, TOGETHER):
+            waiting = [Waiting(schools[each], pings.get(each, []), marks.get(each, [])) for each in some]
+            changed += self._book.find(self._judge.judge(waiting, away), now)
         explained = self._book.explain(
             [each for each in changed if each.state == "down" and each.withdrawn_at is None], now, away
         )

@@ -58,6 +58,11 @@ class Change(NamedTuple):
     def __bool__(self) -> bool:
         return bool(self.put or self.dropped)
 
+    def followed_by(self, later: Change) -> Change:
+        """Both as one."""
+        put = {key: new for key, new in self.put.items() if key not in later.dropped} | later.put
+        return Change(put, (self.dropped | later.dropped) - put.keys(), self.placed or later.placed)
+
 
 class Book:
     """The evidence of one school.

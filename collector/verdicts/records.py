@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -19,6 +19,12 @@ from config.evidence import Evidence
 from config.verdict import Answer, Verdict
 
 SERIES_CHARACTERS = 400
+
+# the tables themselves: by the mapped classes each statement costs twice as much to make
+_EVIDENCE, _STANDINGS, _TRANSITIONS = (
+    cast("sa.Table", row.__table__) for row in (EvidenceRow, StandingRow, TransitionRow)
+)
+_PLACE = (_STANDINGS.c.school_id, _STANDINGS.c.plan, _STANDINGS.c.target)
 
 
 class Place(NamedTuple):
@@ -52,6 +58,7 @@ class Records:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._ours: dict[tuple[str, str, str], datetime] = {}
 
     def write_evidence(self, changes: Mapping[str, Change], now: datetime) -> None:
         """Write what changed in the books of schools, by school, in one transaction."""
@@ -63,33 +70,37 @@ class Records:
         gone = [(school_id, key) for school_id, change in changes.items() for key in change.dropped]
         with self._registry.writing() as connection:
             for school_id, key in gone:
-                connection.execute(sa.delete(EvidenceRow).where(*_at_place(school_id, key)))
+                connection.execute(sa.delete(_EVIDENCE).where(*_at_place(school_id, key)))
             if rows:
                 connection.execute(_put_stronger(connection), rows)
+        self._ours.update(((row["school_id"], row["series"], row["slot"]), now) for row in rows)
 
-    def evidence(self, school_id: str | None = None) -> dict[str, list[Evidence]]:
-        """What is written of one school, or of all, by school."""
-        chosen = sa.select(EvidenceRow.school_id, EvidenceRow.evidence)
-        if school_id is not None:
-            chosen = chosen.where(EvidenceRow.school_id == school_id)
-        return self._evidence_by_school(chosen)
+    def evidence(self, school_ids: Sequence[str] | None = None) -> dict[str, list[Evidence]]:
+        """What is written of some schools, or of all, by school."""
+        chosen = sa.select(_EVIDENCE.c.school_id, _EVIDENCE.c.evidence)
+        if school_ids is not None:
+            chosen = chosen.where(_EVIDENCE.c.school_id.in_(school_ids))
+        found: dict[str, list[Evidence]] = {}
+        with self._registry.reading() as connection:
+            for school_id, text in connection.execute(chosen):
+                found.setdefault(school_id, []).append(_evidence_decoder.decode(text))
+        return found
 
-    def evidence_written_since(self, moment: datetime) -> dict[str, list[Evidence]]:
-        """What any collector wrote since, by school."""
-        chosen = sa.select(EvidenceRow.school_id, EvidenceRow.evidence)
-        return self._evidence_by_school(chosen.where(EvidenceRow.written_at >= moment))
+    def evidence_of_others(self, since: datetime) -> dict[str, list[Evidence]]:
+        """What other collectors wrote since, by school; our own writing of that time is known here."""
+        self._ours = {place: at for place, at in self._ours.items() if at >= since}
+        table, found = _EVIDENCE.c, dict[str, list[Evidence]]()
+        chosen = sa.select(table.school_id, table.series, table.slot, table.written_at, table.evidence)
+        with self._registry.reading() as connection:
+            for *place, at, text in connection.execute(chosen.where(table.written_at >= since)):
+                if self._ours.get(tuple(place)) != at:
+                    found.setdefault(place[0], []).append(_evidence_decoder.decode(text))
+        return found
 
     def drop_evidence_written_before(self, oldest: datetime) -> None:
         """Delete what was written before a time, and so is older still."""
         with self._registry.writing() as connection:
-            connection.execute(sa.delete(EvidenceRow).where(EvidenceRow.written_at < oldest))
-
-    def _evidence_by_school(self, chosen: sa.Select[str, str]) -> dict[str, list[Evidence]]:
-        found: dict[str, list[Evidence]] = {}
-        with self._registry.reading() as connection:
-            for row in connection.execute(chosen):
-                found.setdefault(row.school_id, []).append(_evidence_decoder.decode(row.evidence))
-        return found
+            connection.execute(sa.delete(_EVIDENCE).where(_EVIDENCE.c.written_at < oldest))
 
     def standings(self, school_id: str | None = None) -> dict[Place, Standing]:
         """How every judged target stands, of one school or of all."""
@@ -109,8 +120,14 @@ class Records:
 
         Compare-and-set: where another collector was first, its transition stands and ours is not written.
         """
+        told = list(verdicts)
+        first = {place_of(verdict): verdict for verdict, stood in told if stood is None}
         with self._registry.writing() as connection:
-            return {place_of(verdict): _record(connection, verdict, stood) for verdict, stood in verdicts}
+            standings = _record_first(connection, first) if first else {}
+            for verdict, stood in told:
+                if stood is not None:
+                    standings[place_of(verdict)] = _record(connection, verdict, stood)
+        return standings
 
     def transitions(self, school_id: str, plan: str, target: str) -> list[Transition]:
         """Every change of one target's answer, the oldest first."""
@@ -169,7 +186,7 @@ def _series_text(series: Series) -> str:
     return f"{text[: SERIES_CHARACTERS - len(digest) - 1]}#{digest}"
 
 
-def _evidence_row(school_id: str, key: Key, evidence: Evidence, now: datetime) -> dict[str, object]:
+def _evidence_row(school_id: str, key: Key, evidence: Evidence, now: datetime) -> dict[str, Any]:
     return {
         "school_id": school_id,
         "series": _series_text(key.series),
@@ -181,65 +198,74 @@ def _evidence_row(school_id: str, key: Key, evidence: Evidence, now: datetime) -
 
 
 def _at_place(school_id: str, key: Key) -> tuple[sa.ColumnElement[bool], ...]:
-    return (
-        EvidenceRow.school_id == school_id,
-        EvidenceRow.series == _series_text(key.series),
-        EvidenceRow.slot == key.slot,
-    )
+    place = _EVIDENCE.c
+    return (place.school_id == school_id, place.series == _series_text(key.series), place.slot == key.slot)
+
+
+def _insert(connection: Connection, table: sa.Table) -> Any:
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
 def _put_stronger(connection: Connection) -> Any:
-    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(EvidenceRow)
+    insert = _insert(connection, _EVIDENCE)
     new = insert.excluded
     return insert.on_conflict_do_update(
         index_elements=["school_id", "series", "slot"],
         set_={"strength": new.strength, "written_at": new.written_at, "evidence": new.evidence},
-        where=EvidenceRow.strength <= new.strength,
+        where=_EVIDENCE.c.strength <= new.strength,
     )
 
 
-def _record(connection: Connection, verdict: Verdict, stood: Standing | None) -> Standing:
-    place = place_of(verdict)
-    if stood is not None and stood.answer is verdict.answer:
+def _record_first(connection: Connection, verdicts: Mapping[Place, Verdict]) -> dict[Place, Standing]:
+    """The first verdicts of targets, all at once: after an import they are those of thousands of schools."""
+    wanted = {place: Standing(verdict.answer, verdict.at, 1) for place, verdict in verdicts.items()}
+    rows = [{**place._asdict(), **_values(standing)} for place, standing in wanted.items()]
+    insert = _insert(connection, _STANDINGS).on_conflict_do_nothing()
+    mine = connection.execute(insert.returning(*_PLACE), rows)
+    made = {Place(*row) for row in mine}
+    transitions = [_transition_row(place, verdicts[place], wanted[place], None) for place in made]
+    if transitions:
+        connection.execute(sa.insert(_TRANSITIONS), transitions)
+    return {place: wanted[place] if place in made else _standing(connection, place) for place in wanted}
+
+
+def _record(connection: Connection, verdict: Verdict, stood: Standing) -> Standing:
+    if stood.answer is verdict.answer:
         return stood
-    wanted = Standing(verdict.answer, verdict.at, stood.number + 1 if stood else 1)
-    if not _compare_and_set(connection, place, stood, wanted):
+    place, wanted = place_of(verdict), Standing(verdict.answer, verdict.at, stood.number + 1)
+    as_it_stood = (*_of_place(place), _STANDINGS.c.number == stood.number)
+    change = sa.update(_STANDINGS).where(*as_it_stood).values(_values(wanted))
+    if connection.execute(change).rowcount != 1:
         return _standing(connection, place)
-    row = {
-        **place._asdict(),
-        "number": wanted.number,
-        "was": stood.answer.value if stood else None,
-        "answer": wanted.answer.value,
-        "at": verdict.at,
-        "verdict": encode_verdict(verdict),
-    }
-    connection.execute(sa.insert(TransitionRow).values(row))
+    connection.execute(sa.insert(_TRANSITIONS), _transition_row(place, verdict, wanted, stood))
     return wanted
 
 
-def _compare_and_set(connection: Connection, place: Place, stood: Standing | None, wanted: Standing) -> bool:
-    values = {"answer": wanted.answer.value, "since": wanted.since, "number": wanted.number}
-    if stood is None:
-        insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(StandingRow)
-        first = insert.values({**place._asdict(), **values}).on_conflict_do_nothing()
-        # PostgreSQL's driver gives no count of rows for an INSERT
-        return connection.scalar(first.returning(StandingRow.number)) is not None
-    as_it_stood = (*_of_place(place), StandingRow.number == stood.number)
-    return connection.execute(sa.update(StandingRow).where(*as_it_stood).values(values)).rowcount == 1
+def _values(standing: Standing) -> dict[str, object]:
+    return {"answer": standing.answer.value, "since": standing.since, "number": standing.number}
+
+
+def _transition_row(
+    place: Place, verdict: Verdict, standing: Standing, stood: Standing | None
+) -> dict[str, object]:
+    return {
+        **place._asdict(),
+        "number": standing.number,
+        "was": stood.answer.value if stood else None,
+        "answer": standing.answer.value,
+        "at": verdict.at,
+        "verdict": encode_verdict(verdict),
+    }
 
 
 def _standing(connection: Connection, place: Place) -> Standing:
-    columns = sa.select(StandingRow.answer, StandingRow.since, StandingRow.number)
+    columns = sa.select(_STANDINGS.c.answer, _STANDINGS.c.since, _STANDINGS.c.number)
     row = connection.execute(columns.where(*_of_place(place))).one()
     return Standing(Answer(row.answer), row.since, row.number)
 
 
-def _of_place(place: Place) -> tuple[sa.ColumnElement[bool], ...]:
-    return (
-        StandingRow.school_id == place.school_id,
-        StandingRow.plan == place.plan,
-        StandingRow.target == place.target,
-    )
+def _of_place(place: Place) -> list[sa.ColumnElement[bool]]:
+    return [column == value for column, value in zip(_PLACE, place, strict=True)]
 
 
 def _transition(row: sa.Row[Any]) -> Transition:

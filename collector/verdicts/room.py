@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from collector.pieces import pieces
 from collector.registry import Registry
 from collector.settings import VerdictSettings
 from collector.verdicts.book import Book, Change
@@ -21,13 +23,18 @@ from config.plan import Plan
 from config.plateau import PlateauWatch
 from config.points import Point
 from config.school import School
-from config.verdict import Verdict
+from config.verdict import Answer, Verdict
 
 log = logging.getLogger(__name__)
 
 JudgeSchool: TypeAlias = Callable[[Plan, School, Sequence[Evidence], datetime], Iterable[Verdict]]
 """Every verdict of one school under one plan at a time: pure."""
 
+Changed: TypeAlias = tuple[Verdict, Standing | None]
+"""A verdict with another answer than how its target stood; None: it is the first."""
+
+TOGETHER = 50
+"""Schools that are judged and written at once: points wait so long, and one sync serves them all."""
 OTHERS_OVERLAP = timedelta(minutes=2)
 """How far back the evidence of other collectors is read again: their clocks may be that much behind."""
 
@@ -74,27 +81,45 @@ class VerdictRoom:
         self._plateaus: dict[str, PlateauWatch] = {}
         self._standings: dict[Place, Standing] | None = None
         self._judged: dict[str, _Judgement] = {}
+        self._unwritten: dict[str, Change] = {}
         self._read_others_at = now()
         self._dropped_on = now().date()
 
     def on_points(self, school_id: str, points: Iterable[Point]) -> None:
-        """Take points that are journalled. When this raises nothing of them is lost: give them again."""
+        """Take points that are journalled; ``settle`` writes what they prove. When this raises nothing of
+        them is lost: give them again.
+        """
         school = self._registry.school(school_id)
         if school is None:
             return
         points = list(points)
         found = [evidence for point in points for evidence in evidence_of(point, school)]
         with self._lock:
+            book = self._book(school_id)  # what may fail comes first: then the watch has not heard the points
             found += self._plateaus.setdefault(school_id, PlateauWatch()).add(points, school)
-            if found:
-                self._take(school_id, found)
+            change = book.add(found)
+            self._keep(school_id, change)
+            if change.placed:
+                self._judged.pop(school_id, None)
+
+    def settle(self) -> None:
+        """Write what the points told until now prove, of all schools in one transaction. What could not be
+        written is kept, and written the next time.
+        """
+        with self._lock:
+            if self._unwritten:
+                self.records.write_evidence(self._unwritten, self._now())
+                self._unwritten = {}
 
     def tick(self) -> int:
         """Judge the schools that are due and store what changed; gives how many answers changed."""
         with self._lock:
+            self.settle()
             self._take_what_others_wrote()
             self._drop_old_evidence()
-        return sum(self._judge_and_record(school) for school in self._due())
+        changed = [each for some in pieces(self._due(), TOGETHER) for each in self._judge_and_record(some)]
+        _tell(changed)
+        return len(changed)
 
     def of_school(self, school_id: str, plan_id: str | None = None) -> list[Judged]:
         """A school's verdicts as of now, under one plan or all; empty for a school or plan not known."""
@@ -127,33 +152,21 @@ class VerdictRoom:
         found = self.records.stood_at(plan_id, moment, school_id)
         return [Judged(found[place].verdict, found[place].at) for place in sorted(found)]
 
-    def _take(self, school_id: str, found: list[Evidence]) -> None:
-        try:
-            change = self._book(school_id).add(found)
-            self._write(school_id, change)
-        except BaseException:
-            # the same points come again: find their plateaus again
-            self._plateaus.pop(school_id, None)
-            raise
-        if change.placed:
-            self._judged.pop(school_id, None)
-
     def _book(self, school_id: str) -> Book:
-        book = self._books.get(school_id)
-        if book is None:
-            kept = self.records.evidence(school_id).get(school_id, [])
-            book = self._books[school_id] = Book(self.calendar.time_zone, kept)
-        return book
+        self._read_books([school_id])
+        return self._books[school_id]
 
-    def _write(self, school_id: str, change: Change) -> None:
-        if not change:
-            return
-        try:
-            self.records.write_evidence({school_id: change}, self._now())
-        except BaseException:
-            # what the book takes for written is not: read it anew
-            self._books.pop(school_id, None)
-            raise
+    def _read_books(self, school_ids: Iterable[str]) -> None:
+        missing = [school_id for school_id in school_ids if school_id not in self._books]
+        kept = self.records.evidence(missing) if missing else {}
+        for school_id in missing:
+            self._books[school_id] = Book(self.calendar.time_zone, kept.get(school_id, ()))
+
+    def _keep(self, school_id: str, change: Change) -> None:
+        """Until it is written."""
+        if change:
+            before = self._unwritten.get(school_id)
+            self._unwritten[school_id] = before.followed_by(change) if before else change
 
     def _all_standings(self) -> dict[Place, Standing]:
         if self._standings is None:
@@ -167,37 +180,40 @@ class VerdictRoom:
 
     def _is_due(self, school: School, monotonic: float) -> bool:
         held = self._judged.get(school.id)
-        return held is None or held.school != school or monotonic >= held.due
+        if held is None or monotonic >= held.due:
+            return True
+        return held.school is not school and held.school != school
 
-    def _judge_and_record(self, school: School) -> int:
+    def _judge_and_record(self, schools: Sequence[School]) -> list[Changed]:
+        """Judge schools; gives what changed, as it is written. Another thread may have been faster."""
         with self._lock:
-            due = self._monotonic() + self._settings.rejudge
-            evidence = self._book(school.id).evidence()
-            now = self._now()
-            verdicts = [
-                v for plan in self.plans.values() for v in self._judge_school(plan, school, evidence, now)
-            ]
+            monotonic = self._monotonic()
+            due = [school for school in schools if self._is_due(school, monotonic)]
+            self._read_books(school.id for school in due)
+            verdicts = {school.id: self._judge(school) for school in due}
             standings = self._all_standings()
-            stood = [(verdict, standings.get(place_of(verdict))) for verdict in verdicts]
+            stood = [(each, standings.get(place_of(each))) for some in verdicts.values() for each in some]
             changed = [
                 (verdict, was) for verdict, was in stood if was is None or was.answer is not verdict.answer
             ]
             if changed:
-                self._write(school.id, self._book(school.id).unwritten())
+                for school_id in {verdict.school for verdict, _ in changed}:
+                    self._keep(school_id, self._books[school_id].unwritten())
+                self.settle()
                 standings.update(self.records.record(changed))
-            judged = (Judged(each, _since(each, standings.get(place_of(each)))) for each in verdicts)
-            self._judged[school.id] = _Judgement(school, due, tuple(judged))
-        for verdict, was in changed:
-            before = was.answer.value if was else "none"
-            log.info(
-                "verdict changed school=%s plan=%s target=%s was=%s is=%s",
-                verdict.school, verdict.plan, verdict.target, before, verdict.answer.value,
-            )  # fmt: skip
-        return len(changed)
+            for school in due:
+                judged = (Judged(v, _since(v, standings.get(place_of(v)))) for v in verdicts[school.id])
+                due_at = monotonic + self._settings.rejudge
+                self._judged[school.id] = _Judgement(school, due_at, tuple(judged))
+        return changed
+
+    def _judge(self, school: School) -> list[Verdict]:
+        evidence, now = self._books[school.id].evidence(), self._now()
+        return [v for plan in self.plans.values() for v in self._judge_school(plan, school, evidence, now)]
 
     def _take_what_others_wrote(self) -> None:
         now = self._now()
-        written = self.records.evidence_written_since(self._read_others_at - OTHERS_OVERLAP)
+        written = self.records.evidence_of_others(self._read_others_at - OTHERS_OVERLAP)
         for school_id, evidence in written.items():
             book = self._books.get(school_id)
             new = [one for one in evidence if book.merge(one)] if book is not None else []
@@ -214,6 +230,23 @@ class VerdictRoom:
         self.records.write_evidence({school_id: each for school_id, each in dropped.items() if each}, now)
         self.records.drop_evidence_written_before(oldest)
         self._dropped_on = now.date()
+
+
+def _tell(changed: Sequence[Changed]) -> None:
+    """A line for each change; the first verdicts of schools, thousands after an import, in one."""
+    first = Counter(verdict.answer for verdict, was in changed if was is None)
+    if first:
+        log.info(
+            "first verdicts schools=%d met=%d not_met=%d unknown=%d",
+            len({verdict.school for verdict, was in changed if was is None}),
+            first[Answer.MET], first[Answer.NOT_MET], first[Answer.UNKNOWN],
+        )  # fmt: skip
+    for verdict, was in changed:
+        if was is not None:
+            log.info(
+                "verdict changed school=%s plan=%s target=%s was=%s is=%s",
+                verdict.school, verdict.plan, verdict.target, was.answer.value, verdict.answer.value,
+            )  # fmt: skip
 
 
 def _since(verdict: Verdict, stood: Standing | None) -> datetime:

@@ -53,7 +53,7 @@ def test_a_test_is_counted_by_the_collector_and_becomes_evidence(county: Running
     county.settle()
     (kept,) = county.stored("terminal_test").values()
     assert kept["down_ip_bits_per_second"] == found["down_ip_bits_per_second"]
-    evidence = county.rooms.verdicts.records.evidence("s1")["s1"]
+    evidence = county.rooms.verdicts.records.evidence(["s1"])["s1"]
     tests = [each for each in evidence if each.kind is EvidenceKind.TERMINAL_TEST]
     assert {each.direction for each in tests} == {"down", "up"}
     assert not any(each.judges for each in tests)

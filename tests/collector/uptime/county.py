@@ -141,7 +141,8 @@ class County:
 
     def outages(self, school: str | None = None, subject: str | None = "") -> list[Outage]:
         start, end = self.clock.now - timedelta(days=10), self.clock.now + timedelta(days=1)
-        return self.room.records.outages(start, end, school_id=school, subject=subject)
+        schools = None if school is None else [school]
+        return self.room.records.outages(start, end, school_ids=schools, subject=subject)
 
     def report(self) -> Report:
         return Report(self.registry, self.calendar, self.settings)

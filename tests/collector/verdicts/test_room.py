@@ -218,8 +218,9 @@ def test_two_collectors_keep_the_greater_peak(registry: Registry, url: str, cloc
     here, there = room_on(registry, clocks), room_on(other_registry, clocks)
     here.tick()
     there.tick()
-    here.on_points("s1", [peak_point(clocks.wall, 90_000_000)])
-    there.on_points("s1", [peak_point(clocks.wall, 70_000_000)])
+    for room, rate in ((here, 90_000_000), (there, 70_000_000)):
+        room.on_points("s1", [peak_point(clocks.wall, rate)])
+        room.settle()
     kept = room_on(registry, clocks).of_school("s1")[0].verdict.evidence
     assert [e.lower_bits_per_second for e in kept] == [90_000_000]
     other_registry.close()
@@ -274,22 +275,26 @@ def test_points_of_nobody_and_points_that_prove_nothing_are_left(registry: Regis
     assert room.of_school("s1", "no-such-plan") == []
 
 
-def test_what_could_not_be_written_is_written_when_given_again(registry: Registry, clocks: Clocks) -> None:
+def test_what_could_not_be_written_is_kept_and_written_the_next_time(
+    registry: Registry, clocks: Clocks
+) -> None:
     room = room_on(registry, clocks)
-    point = peak_point(clocks.wall)
+    room.on_points("s1", [peak_point(clocks.wall)])
     with registry.writing() as connection:
         connection.exec_driver_sql("ALTER TABLE evidence RENAME TO gone")
     with pytest.raises(Exception, match=r"no such table|does not exist"):
-        room.on_points("s1", [point])
+        room.settle()
+    room.on_points("s1", [peak_point(clocks.wall + timedelta(minutes=1))])
     with registry.writing() as connection:
         connection.exec_driver_sql("ALTER TABLE gone RENAME TO evidence")
-    room.on_points("s1", [point])
+    room.settle()
     assert [len(kept) for kept in room.records.evidence().values()] == [1]
 
 
 def test_old_evidence_is_deleted(registry: Registry, clocks: Clocks) -> None:
     room = room_on(registry, clocks)
     room.on_points("s1", [peak_point(clocks.wall)])
+    room.settle()
     clocks.pass_by(days=181)
     room.tick()
     assert room.records.evidence() == {}
@@ -318,6 +323,7 @@ def test_evidence_that_came_late_is_deleted_by_the_time_it_was_measured(
     clocks.pass_by(days=10)
     room.on_points("s1", [peak_point(clocks.wall, 70_000_000)])
     room.on_points("s1", [peak_point(NOON, 90_000_000)])
+    room.settle()
     clocks.pass_by(days=175)
     room.tick()
     kept = [each.lower_bits_per_second for found in room.records.evidence().values() for each in found]
@@ -333,24 +339,40 @@ def test_a_verdict_is_kept_as_it_was(registry: Registry, clocks: Clocks) -> None
     assert encode_verdict(kept.verdict) == encode_verdict(expected)
 
 
-def test_a_plateau_is_evidence_and_found_again_when_it_could_not_be_written(
+def test_a_plateau_is_evidence_and_found_again_when_its_points_come_again(
     registry: Registry, clocks: Clocks
 ) -> None:
     """The windows of a line and its pings come in batches of their own, as agents send them."""
     room = room_on(registry, clocks)
     calm = [each for minute in range(10) for each in windows(minute, 20_000_000 + minute * 2_000_000, 0.010)]
     flat = [each for minute in range(10, 15) for each in windows(minute, 90_000_000, 0.090)]
-    for point in calm:
-        room.on_points("s1", [point])
     with registry.writing() as connection:
         connection.exec_driver_sql("ALTER TABLE evidence RENAME TO gone")
     with pytest.raises(Exception, match=r"no such table|does not exist"):
-        room.on_points("s1", flat)
+        room.on_points("s1", calm + flat)
     with registry.writing() as connection:
         connection.exec_driver_sql("ALTER TABLE gone RENAME TO evidence")
-    room.on_points("s1", calm + flat)
+    for point in calm:
+        room.on_points("s1", [point])
+    room.on_points("s1", flat)
+    room.settle()
     kinds = [each.kind for found in room.records.evidence().values() for each in found]
     assert EvidenceKind.PLATEAU in kinds
+
+
+def test_the_first_verdicts_of_a_county_are_one_line_of_the_log(
+    registry: Registry, clocks: Clocks, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.put_schools(School(id=f"t{number}", lines=(Line(id="wan"),)) for number in range(120))
+    room = room_on(registry, clocks)
+    with caplog.at_level("INFO", "collector.verdicts.room"):
+        assert room.tick() == 121
+        room.on_points("t7", [peak_point(clocks.wall)])
+        assert room.tick() == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "first verdicts schools=121 met=0 not_met=0 unknown=121",
+        "verdict changed school=t7 plan=sample target=egress was=unknown is=met",
+    ]
 
 
 def windows(minute: int, bits_per_second: float, rtt: float) -> list[Point]:
