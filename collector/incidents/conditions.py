@@ -67,6 +67,10 @@ class Look(msgspec.Struct, frozen=True):
         """The keys of this kind that stand as incidents."""
         return (key for key in self.standing if key.kind == kind)
 
+    def is_told(self, seen: Seen) -> bool:
+        """What does not hold is of interest only where it stands as an incident."""
+        return bool(seen.holds) or seen.key in self.standing
+
     def is_heard(self, school_id: str) -> bool:
         """The school is heard now."""
         found = self.presence.get(school_id)
@@ -139,10 +143,12 @@ def line_down(look: Look) -> Iterator[Seen]:
         if down and key not in told and since is not None:
             told[key] = _of_windows(key, line, since, look)
     for school_id, lines in look.lines.items():
+        if len(lines) < 2:
+            continue
         whole = Key("line_down", school_id, "school")
         mine = [told.get(line_key(school_id, line.id)) for line in lines]
         dead = [each for each in mine if each is not None]
-        if len(lines) > 1 and len(dead) == len(lines) and whole not in told:
+        if len(dead) == len(lines) and whole not in told:
             since = max(each.since for each in dead)
             told[whole] = msgspec.structs.replace(dead[0], key=whole, since=since, within=None)
     yield from told.values()
@@ -259,7 +265,7 @@ def by_points(look: Look) -> Iterator[Seen]:
     for key, seen in look.signs.items():
         if key.subject.startswith("port/") and key.kind == "one_line_left":
             continue
-        if key.school_id in look.schools and key.kind != "rogue_router":
+        if key.kind != "rogue_router" and look.is_told(seen) and key.school_id in look.schools:
             yield seen
 
 
@@ -311,12 +317,14 @@ def clock_off(look: Look) -> Iterator[Seen]:
         if agent.clock_offset_ns is None or silent is None or silent > HEARD_LATELY_SECONDS:
             continue
         offset = agent.clock_offset_ns / 1e9
+        key = Key("clock_off", agent.school_id, f"agent/{agent.agent_id}")
+        if abs(offset) <= limit and key not in look.standing:
+            continue
         facts = Facts(
             Quantity(round(offset, 1), "s"), Quantity(limit, "s"),
             EvidenceReference("presence", look.now), "clock", "time_service",
             values={"agent": agent.agent_id},
         )  # fmt: skip
-        key = Key("clock_off", agent.school_id, f"agent/{agent.agent_id}")
         yield Seen(key, abs(offset) > limit, look.now, facts)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 
 import msgspec
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from collector.registry.tables import StandingRow, TransitionRow
 from collector.uptime.room import UptimeRoom
 from collector.verdicts.records import Place
 from collector.verdicts.room import VerdictRoom
-from config.school import lines_on
+from config.school import Line, School, lines_on
 from config.verdict import Answer, Verdict
 
 
@@ -42,16 +43,14 @@ class Reader:
         self._signs = signs
         self._rules = rules
         self._started_at = started_at
+        self._lines_of: tuple[object, date | None, Mapping[str, tuple[Line, ...]]] = (None, None, {})
         self._judged: dict[tuple[Place, int], Judged] = {}
 
     def look(self, now: datetime, standing: frozenset[Key]) -> Look:
         """Everything as it is now; ``standing`` are the keys of the incidents that are not resolved."""
         schools = self._registry.schools()
-        day = self._verdicts.calendar.local_day(now)
-        lines = {school.id: lines_on(school, day) for school in schools.values()}
-        agents = tuple(self._liveness.all())
-        silent = {each.agent_id: self._liveness.silent_seconds(each.agent_id) for each in agents}
-        last = {school_id: self._signs.last_point(school_id) for school_id in schools}
+        lines = self._lines_on(schools, self._verdicts.calendar.local_day(now))
+        signs = self._signs.lines()
         return Look(
             now=now,
             started_at=self._started_at,
@@ -59,20 +58,27 @@ class Reader:
             lines=lines,
             presence={each.school: each for each in self._uptime.presence()},
             outages=tuple(self._uptime.going_on()),
-            agents=agents,
-            silent_seconds={agent: seconds for agent, seconds in silent.items() if seconds is not None},
+            agents=tuple(self._liveness.all()),
+            silent_seconds=self._liveness.silent(),
             not_met=tuple(self._not_met()),
             answers=self._answers(standing),
             signs=self._signs.seen(),
             line_signs={
-                (school_id, line.id): self._signs.line(school_id, line.id)
+                (school_id, line.id): sign
                 for school_id, mine in lines.items()
                 for line in mine
+                if (sign := signs.get((school_id, line.id)))
             },
-            last_points={school_id: at for school_id, at in last.items() if at is not None},
+            last_points=self._signs.last_points(),
             standing=standing,
             rules=self._rules,
         )
+
+    def _lines_on(self, schools: Mapping[str, School], day: date) -> Mapping[str, tuple[Line, ...]]:
+        """The lines in use, read again when schools were declared anew and each day."""
+        if self._lines_of[0] is not schools or self._lines_of[1] != day:
+            self._lines_of = schools, day, {school.id: lines_on(school, day) for school in schools.values()}
+        return self._lines_of[2]
 
     def _not_met(self) -> list[Judged]:
         """What stands as not met under the plans that are judged here."""

@@ -76,19 +76,15 @@ class Signs:
         with self._lock:
             return {key: each for school in self._seen.values() for key, each in school.items()}
 
-    def last_point(self, school_id: str) -> datetime | None:
-        """When the newest live point of a school was measured."""
-        return self._last_point.get(school_id)
-
-    def line(self, school_id: str, line: str) -> tuple[bool | None, datetime | None]:
-        """Whether the newest ping windows of a line say that it is down, and since when."""
+    def last_points(self) -> dict[str, datetime]:
+        """When the newest live point of each school was measured."""
         with self._lock:
-            windows = self._pings.get((school_id, line))
-            if windows is None or windows.at is None:
-                return None, None
-            if windows.dead >= DEAD_WINDOWS:
-                return True, windows.silent_since
-            return (False, windows.at) if windows.answered else (None, None)
+            return dict(self._last_point)
+
+    def lines(self) -> dict[tuple[str, str], tuple[bool | None, datetime | None]]:
+        """Whether the newest ping windows of each school's lines say that it is down, and since when."""
+        with self._lock:
+            return {place: _of_windows(windows) for place, windows in self._pings.items()}
 
     def raised(self) -> Baselines:
         """Baselines that are new since this was last asked, to be written."""
@@ -228,6 +224,12 @@ class Signs:
             "ipv6_checks", values={"failed": str(point.fields.get("failed", ""))},
         )  # fmt: skip
         yield Seen(_key("ipv6_fell", school_id, "school"), now < best, at, facts)
+
+
+def _of_windows(windows: Windows) -> tuple[bool | None, datetime | None]:
+    if windows.dead >= DEAD_WINDOWS:
+        return True, windows.silent_since
+    return (False, windows.at) if windows.answered else (None, None)
 
 
 def hears(measurement: str, tags: Mapping[str, str]) -> bool:

@@ -89,3 +89,8 @@ class Liveness:
         if heard is None:
             return None
         return (self._clock.monotonic_ns() - heard.heard_monotonic_ns) / 1e9
+
+    def silent(self) -> dict[str, float]:
+        """Seconds since each agent was heard."""
+        now_ns = self._clock.monotonic_ns()
+        return {each.agent_id: (now_ns - each.heard_monotonic_ns) / 1e9 for each in self.all()}

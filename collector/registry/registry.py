@@ -58,6 +58,7 @@ class Registry:
         self._reader = engine.execution_options(reads_only=True)
         self._schools = Copy("schools", self._reader, school_book.read_all, refresh_seconds)
         self._tokens = Copy("agents", self._reader, _read_tokens, refresh_seconds)
+        self._enrolled = Copy("agents", self._reader, _read_enrolled, refresh_seconds)
         self._refresh_seconds = refresh_seconds
         self._seen: dict[str, datetime] = {}
         self._seen_lock = threading.Lock()
@@ -142,7 +143,7 @@ class Registry:
             connection.execute(sa.insert(TokenRow).values(held))
             also(connection, agent_id)
             count_change(connection, "agents")
-        self._tokens.forget()
+        self.forget_tokens()
         return token
 
     def agents(self) -> list[Agent]:
@@ -151,6 +152,10 @@ class Registry:
         with self.reading() as connection:
             rows = connection.execute(sa.select(*columns).order_by(AgentRow.school_id, AgentRow.id))
             return [Agent(*row) for row in rows]
+
+    def enrolled(self) -> Mapping[str, bool]:
+        """The schools that have an agent which is not revoked, by id."""
+        return self._enrolled.get()
 
     def revoke(self, agent_id: str, also: Callable[[Connection], None] = lambda _connection: None) -> None:
         """Refuse every token of an agent from now on; ``also`` is done in the same transaction.
@@ -166,11 +171,12 @@ class Registry:
             connection.execute(sa.delete(TokenRow).where(TokenRow.agent_id == agent_id))
             also(connection)
             count_change(connection, "agents")
-        self._tokens.forget()
+        self.forget_tokens()
 
     def forget_tokens(self) -> None:
         """Look anew at the next request: a room of this process changed tokens."""
         self._tokens.forget()
+        self._enrolled.forget()
 
     def copy(self, kind: str, read: Callable[[Connection], Mapping[str, T]]) -> Copy[T]:
         """A copy in memory of what another room keeps, read again when ``kind`` was counted as changed."""
@@ -219,6 +225,11 @@ def _read_tokens(connection: Connection) -> Mapping[str, _HeldToken]:
         row.digest: _HeldToken(row.digest, AgentIdentity(row.id, row.school_id), row.expires_at)
         for row in rows
     }
+
+
+def _read_enrolled(connection: Connection) -> Mapping[str, bool]:
+    chosen = sa.select(AgentRow.school_id).where(AgentRow.revoked_at.is_(None)).distinct()
+    return dict.fromkeys(connection.scalars(chosen), True)
 
 
 def refuse_unknown_school(connection: Connection, school_id: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Literal
@@ -73,7 +72,7 @@ class Watch:
         """Every school that is enrolled, or one, as it stands now."""
         heard = self._last_heard()
         schools = self._registry.schools()
-        enrolled = self._enrolled() if schools.keys() - heard.keys() else frozenset()
+        enrolled = self._registry.enrolled()
         alone = {
             each.id: self._alone(each, heard.get(each.id), each.id in enrolled) for each in schools.values()
         }
@@ -85,13 +84,12 @@ class Watch:
 
     def _last_heard(self) -> dict[str, Heard]:
         """The agent of each school that was heard last."""
-        by_school: dict[str, list[Heard]] = defaultdict(list)
+        last: dict[str, Heard] = {}
         for heard in self._liveness.all():
-            by_school[heard.school_id].append(heard)
-        return {
-            school: max(agents, key=lambda each: each.heard_monotonic_ns)
-            for school, agents in by_school.items()
-        }
+            before = last.get(heard.school_id)
+            if before is None or heard.heard_monotonic_ns > before.heard_monotonic_ns:
+                last[heard.school_id] = heard
+        return last
 
     def _alone(self, school: School, heard: Heard | None, is_enrolled: bool) -> Presence:
         if heard is None:
@@ -131,10 +129,6 @@ class Watch:
             carriers=carriers,
             gateway_answers=self._gateway_answers(presence.school),
         )
-
-    def _enrolled(self) -> frozenset[str]:
-        """The schools that have an agent."""
-        return frozenset(each.school_id for each in self._registry.agents() if each.revoked_at is None)
 
 
 class _Together:
