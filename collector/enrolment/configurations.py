@@ -23,6 +23,7 @@ from config.central import Document, merged
 from config.school import School
 
 ScopeKind = Literal["county", "school", "agent"]
+SCOPES: tuple[ScopeKind, ...] = ("county", "school", "agent")
 REVISION_CHARACTERS = 16
 MAX_HISTORY = 100
 """So many states of one document are kept."""
@@ -66,6 +67,7 @@ class Configurations:
         self._registry = registry
         self._seal = seal
         self._current = registry.copy("central", _read_current)
+        self._revisions: dict[str, tuple[tuple[object, ...], str]] = {}
 
     def current(self, scope: Scope) -> Version | None:
         """The document that holds; None where none was ever set."""
@@ -126,15 +128,29 @@ class Configurations:
 
     def effective(self, agent_id: str, school: School, plan: Document | str | None) -> Effective:
         """What the agent is told: plan, then county, school and agent, and the school as it is declared."""
-        scopes = (Scope("county"), Scope("school", school.id), Scope("agent", agent_id))
-        found = [(scope, self._current.get().get(scope.key)) for scope in scopes]
+        versions = self._versions_for(agent_id, school)
         base: Document = {} if plan is None else {"plan": plan}
-        document = merged(base, *(version.document for _, version in found if version))
+        document = merged(base, *(version.document for version in versions if version))
         document["school"] = _with_units(plain_of(school))
         # the time too: numbers come again when the registry is restored from a backup
-        numbers = [(scope.kind, version.number, version.set_at) for scope, version in found if version]
+        numbers = [(kind, v.number, v.set_at) for kind, v in zip(SCOPES, versions, strict=True) if v]
         told = msgspec.json.encode([numbers, document["school"], document.get("plan")])
         return Effective(hashlib.sha256(told).hexdigest()[:REVISION_CHARACTERS], document)
+
+    def revision(self, agent_id: str, school: School, plan: Document | str | None) -> str:
+        """Of what the agent is told; made anew only where something of it is another than the last time."""
+        rests_on = (school, plan, *self._versions_for(agent_id, school))
+        known = self._revisions.get(agent_id)
+        if known is None or any(one is not other for one, other in zip(known[0], rests_on, strict=True)):
+            known = rests_on, self.effective(agent_id, school, plan).revision
+            self._revisions[agent_id] = known
+        return known[1]
+
+    def _versions_for(self, agent_id: str, school: School) -> tuple[Version | None, ...]:
+        """The documents for the county, the school and the agent, as they hold now."""
+        current = self._current.get()
+        of = zip(SCOPES, ("", school.id, agent_id), strict=True)
+        return tuple(current.get(Scope(kind, subject).key) for kind, subject in of)
 
 
 def _with_units(value: Any) -> Any:

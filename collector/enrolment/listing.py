@@ -48,7 +48,7 @@ def listed(
     found = []
     for agent in registry.agents():
         state = said.get(agent.id, AgentState())
-        wanted = configurations.effective(agent.id, schools[agent.school_id], plan).revision
+        wanted = configurations.revision(agent.id, schools[agent.school_id], plan)
         found.append(_listed(agent, state, wanted))
     return found
 

@@ -81,8 +81,9 @@ class EnrolmentRoom:
             self._registry.note_seen(agent.agent_id, now)
         self.states.note(agent.agent_id, self._state(beat, address))
         told: dict[str, object] = {}
-        if agent.school_id in self._registry.schools():
-            told["config"] = self.effective(agent).revision
+        school = self._registry.school(agent.school_id)
+        if school is not None:
+            told["config"] = self.configurations.revision(agent.agent_id, school, self.plan)
         if self.is_rotation_due(agent.agent_id, now):
             told["rotate"] = True
         return told
