@@ -23,7 +23,13 @@ _CLOSED_MEANWHILE = (ConnectionError, http.client.BadStatusLine)
 
 
 class LinkError(Exception):
-    """The collector could not be asked; one line, without secrets."""
+    """The collector could not be asked; one line, without secrets. ``may_have_come``: it may have been asked,
+    and only its answer did not come.
+    """
+
+    def __init__(self, why: str, *, may_have_come: bool = False) -> None:
+        super().__init__(why)
+        self.may_have_come = may_have_come
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -108,9 +114,10 @@ class Link:
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, max_bytes: int
     ) -> Answer:
-        if self._connection is None:
-            self._connection = self._opened()
         connection = self._connection
+        if connection is None:
+            connection = self._opened()
+            self._connection = connection
         with _limited(connection, self._timeout):
             connection.request(method, self._prefix + path, body, {**self._authorization(), **headers})
             response = connection.getresponse()
@@ -128,9 +135,10 @@ class Link:
 
     def _failed(self, error: Exception) -> LinkError:
         """Forget the connection, and what certificates are trusted: the file may be mended meanwhile."""
+        was_open = self._connection is not None
         self.close()
         self._trust = None
-        return LinkError(_told(error))
+        return LinkError(_told(error), may_have_come=was_open)
 
     def _opened(self) -> http.client.HTTPConnection:
         """A connection whose socket is open. http.client would ask a silent name server for minutes."""

@@ -1,4 +1,8 @@
-"""Sends batches to the collector: the live one first, then the backlog, oldest first, at a bounded rate."""
+"""Sends batches to the collector: the live one first, then the backlog, oldest first, at a bounded rate.
+
+Old batches travel together, else days of them would take hours. What the collector asks to wait with old ones
+does not hold up the live one.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,10 @@ log = logging.getLogger(__name__)
 
 WRITE_PATH = "/api/v2/write?org=xiaotong&bucket=raw&precision=ns"
 IDLE_SECONDS = 5.0
+MOST_UNSURE = 1024
+"""Batches that may be with the collector already: each goes again under its own number, which it knows."""
+MOST_BATCHES = 1024
+"""Of one push; it is small where the collector refused several together."""
 
 
 class Reaction(enum.Enum):
@@ -83,6 +91,10 @@ class Push:
         self._random_between = random_between
         self._promise = promise
         self._live = ("", 0)
+        self._backlog: tuple[Batch, list[Batch]] | None = None
+        self._most_batches = MOST_BATCHES
+        self._unsure: set[tuple[str, int]] = set()
+        self._backlog_due_ns = 0
         self._failures = 0
         self._refusals = 0
 
@@ -94,43 +106,72 @@ class Push:
             self._promise(IDLE_SECONDS if pause is None else pause)
             if pause is None:
                 self._spool.wait_for_news(IDLE_SECONDS)
+            elif self._backlog_due_ns > self._clock.monotonic_ns():
+                self._spool.wait_for_news(pause)
             elif pause > 0:
                 self._stop.wait(pause)
         self._link.close()
 
     def step(self) -> float | None:
-        """Send one batch, if there is one. Returns the seconds to wait before the next; None: until there is
-        something to send.
+        """Send one batch, if there is one. Returns the seconds to wait before the next, cut short by a new
+        batch while the backlog alone is to wait; None: until there is something to send.
         """
-        batch, live = self._next()
-        if batch is None:
+        live = self._next_live()
+        if live is not None:
+            return self._send(live, [live], live=True)
+        wait_ns = self._backlog_due_ns - self._clock.monotonic_ns()
+        if wait_ns > 0:
+            return wait_ns / 1e9
+        self._backlog = self._backlog or self._next_of_backlog()
+        return None if self._backlog is None else self._send(*self._backlog, live=False)
+
+    def _next_live(self) -> Batch | None:
+        """The newest batch while it is newer than the last live one."""
+        newest = self._spool.newest()
+        if newest is None or newest.spool_id != self._live[0] or newest.sequence > self._live[1]:
+            return newest
+        return None
+
+    def _next_of_backlog(self) -> tuple[Batch, list[Batch]] | None:
+        """The oldest batches as one, and themselves; one alone travels as it is."""
+        batches = self._spool.oldest(self._settings.backlog_points, self._most_batches, self._unsure)
+        if not batches:
             return None
+        batch = batches[0] if len(batches) == 1 else self._spool.joined(batches)
+        return None if batch is None else (batch, batches)
+
+    def _send(self, batch: Batch, parts: list[Batch], *, live: bool) -> float:
         try:
             answer = self._link.post(WRITE_PATH, batch.body, self._headers(batch))
         except LinkError as error:
+            if error.may_have_come and len(self._unsure) < MOST_UNSURE:
+                self._unsure.add((batch.spool_id, batch.sequence))
             return self._pause_after_failure(str(error))
-        return self._act(batch, answer, live=live)
-
-    def _next(self) -> tuple[Batch | None, bool]:
-        """The newest batch while it is newer than the last live one, else the oldest."""
-        newest = self._spool.newest()
-        if newest is None or newest.spool_id != self._live[0] or newest.sequence > self._live[1]:
-            return newest, True
-        return self._spool.oldest(), False
-
-    def _act(self, batch: Batch, answer: Answer, *, live: bool) -> float:
+        self._unsure.discard((batch.spool_id, batch.sequence))
         what = reaction(answer.status)
         if what is Reaction.REFUSED:
             return self._pause_after_refusal(answer)
         if what is Reaction.LATER:
-            return self._pause_as_asked(answer)
+            return self._pause_as_asked(answer, live=live)
         self._failures = self._refusals = 0
         if live:
             self._live = (batch.spool_id, batch.sequence)
-        self._settle(batch, answer, what)
-        return 0.0 if live else float(self._settings.backlog_pause)
+        else:
+            self._backlog = None
+        self._settle(batch, parts, answer, what)
+        return 0.0 if live else self._rest(float(self._settings.backlog_pause))
 
-    def _settle(self, batch: Batch, answer: Answer, what: Reaction) -> None:
+    def _rest(self, seconds: float) -> float:
+        """Send nothing old for so long."""
+        self._backlog_due_ns = self._clock.monotonic_ns() + round(seconds * 1e9)
+        return seconds
+
+    def _settle(self, batch: Batch, parts: list[Batch], answer: Answer, what: Reaction) -> None:
+        if what is Reaction.TAKEN:
+            self._most_batches = min(2 * self._most_batches, MOST_BATCHES)
+        elif len(parts) > 1:  # fewer at a time, until the one is found that is not taken
+            self._most_batches = len(parts) // 2
+            return
         if what is Reaction.SPLIT:
             log.warning("batch too large, split sequence=%d points=%d", batch.sequence, batch.points)
             self._spool.split(batch)
@@ -139,7 +180,7 @@ class Push:
             log.error("batch set aside sequence=%d points=%d reason=%s", batch.sequence, batch.points, reason)
             self._spool.set_aside(batch, reason)
         else:
-            self._spool.acknowledge(batch)
+            self._spool.acknowledge(*parts)
             aside = answer.headers.get("x-xiaotong-set-aside", "0")
             if aside != "0":
                 log.warning("collector set points aside sequence=%d points=%s", batch.sequence, aside[:20])
@@ -152,14 +193,15 @@ class Push:
         pause = self._settings.refused_pause * 2 ** min(self._refusals - 1, 10)
         return float(min(pause, max(self._settings.refused_pause, self._settings.refused_pause_max)))
 
-    def _pause_as_asked(self, answer: Answer) -> float:
+    def _pause_as_asked(self, answer: Answer, *, live: bool) -> float:
         asked = answer.retry_after_seconds()
         if asked is None:
             return self._pause_after_failure(f"status {answer.status}")
         self._failures += 1
         pause = min(asked, self._settings.retry_after_max)
         log.warning("collector asks to wait status=%d seconds=%g", answer.status, pause)
-        return pause + self._random_between(0.0, float(self._settings.backoff_first))
+        pause += self._random_between(0.0, float(self._settings.backoff_first))
+        return pause if live else self._rest(pause)
 
     def _pause_after_failure(self, why: str) -> float:
         self._failures += 1

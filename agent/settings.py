@@ -86,6 +86,8 @@ class PushSettings(_Strict, frozen=True):
     timeout: Seconds = Seconds(15)
     """Of one whole exchange with the collector."""
     backlog_pause: Seconds = Seconds(0.2)
+    backlog_points: int = 2000
+    """Old batches travel together, up to so many points in one push."""
     backoff_first: Seconds = Seconds(1)
     """The first pause after a failed push, drawn at random up to this; it doubles each time."""
     backoff_max: Seconds = Seconds(300)
@@ -398,7 +400,14 @@ _POSITIVE = [
     (f"{block}.{name}", block, name)
     for block, members in {
         "spool": ("max_age", "max_batches", "batch_points", "memory_max_bytes", "set_aside_batches"),
-        "push": ("timeout", "backoff_first", "backoff_max", "refused_pause", "retry_after_max"),
+        "push": (
+            "timeout",
+            "backlog_points",
+            "backoff_first",
+            "backoff_max",
+            "refused_pause",
+            "retry_after_max",
+        ),
         "heartbeat": ("every", "every_min", "timeout"),
         "central": ("every", "pause"),
         "runner": ("deadline", "report_every"),

@@ -10,11 +10,12 @@ the collector knows it.
 from __future__ import annotations
 
 import gzip
+import itertools
 import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,6 +45,17 @@ STEP_NS = 10**9
 """The wall clock stepped when it moved by more against the monotonic one."""
 
 T = TypeVar("T")
+
+
+def lines_of(batch: Batch) -> list[str]:
+    """The points of a batch, as lines of line protocol."""
+    return gzip.decompress(batch.body).decode().splitlines()
+
+
+def _alike(one: Batch, other: Batch) -> bool:
+    """What is to be corrected in the times of one is so in those of the other."""
+    same_file_and_boot = (one.spool_id, one.boot_id) == (other.spool_id, other.boot_id)
+    return same_file_and_boot and abs(one.offset_ns - other.offset_ns) <= STEP_NS
 
 
 class SpoolState(msgspec.Struct, frozen=True):
@@ -125,20 +137,47 @@ class Spool:
         with self._lock:
             if self._held:
                 return self._held[-1]
-            return self._on_file(lambda file: file.first(self._gone, newest=True), None)
+            return self._on_file(lambda file: next(file.in_order(self._gone, newest_first=True), None), None)
 
-    def oldest(self) -> Batch | None:
-        """The batch that waits longest."""
+    def oldest(
+        self, most_points: int = 0, most_batches: int = 1, alone: Set[tuple[str, int]] = frozenset()
+    ) -> list[Batch]:
+        """The batches that wait longest and may travel as one: of one boot, and with no step of the wall
+        clock between them, as a correction is for all of it. At least one, where any waits; those of which
+        spool and number are in ``alone`` travel with no other.
+        """
         with self._lock:
-            found = self._on_file(lambda file: file.first(self._gone, newest=False), None)
-            return found or (self._held[0] if self._held else None)
+            return self._on_file(lambda file: self._together(file, most_points, most_batches, alone), [])
 
-    def acknowledge(self, batch: Batch) -> None:
-        """Forget a batch: the collector has it on disk."""
+    def _together(
+        self, file: SpoolFile, most_points: int, most_batches: int, alone: Set[tuple[str, int]]
+    ) -> list[Batch]:
+        found: list[Batch] = []
+        points = 0
+        for batch in itertools.chain(file.in_order(self._gone), self._held):
+            points += batch.points
+            is_alone = (batch.spool_id, batch.sequence) in alone
+            fits = points <= most_points and len(found) < most_batches and not is_alone
+            if found and not (fits and _alike(found[0], batch)):
+                break
+            found.append(batch)
+            if is_alone:
+                break
+        return found
+
+    def joined(self, batches: Sequence[Batch]) -> Batch | None:
+        """Batches as one, under a number of its own: no number ever names two different batches. They stay in
+        the spool until each of them is acknowledged. None while no number can be reserved.
+        """
         with self._lock:
-            if self._drop_held(batch) or batch.spool_id != self._file.spool_id:
-                return
-            self._gone.add(batch.sequence)
+            return self._made([line for batch in batches for line in lines_of(batch)], like=batches[0])
+
+    def acknowledge(self, *batches: Batch) -> None:
+        """Forget batches: the collector has them on disk."""
+        with self._lock:
+            for batch in batches:
+                if not self._drop_held(batch) and batch.spool_id == self._file.spool_id:
+                    self._gone.add(batch.sequence)
             if len(self._gone) >= DELETE_GROUP:
                 self._delete_gone()
 
@@ -152,7 +191,7 @@ class Spool:
 
     def split(self, batch: Batch) -> None:
         """Replace a batch by its two halves; one that is a single point is set aside."""
-        lines = gzip.decompress(batch.body).decode().splitlines()
+        lines = lines_of(batch)
         with self._lock:
             if len(lines) < 2:
                 self.set_aside(batch, "one point is too large for the collector")

@@ -14,7 +14,7 @@ import os
 import secrets
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 
 import msgspec
@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS set_aside (
     sequence INTEGER PRIMARY KEY, points INTEGER NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL
 );
 """
+_MOST_SEQUENCE = 2**63 - 1
 _COLUMNS = "sequence, points, boot_id, wall_ns, monotonic_ns, checksum, body"
 
 
@@ -58,6 +59,11 @@ class Batch(msgspec.Struct, frozen=True):
     def cost_bytes(self) -> int:
         """What the batch counts for against the bounds."""
         return len(self.body) + ROW_OVERHEAD_BYTES
+
+    @property
+    def offset_ns(self) -> int:
+        """The wall clock minus the monotonic one when it was recorded."""
+        return self.wall_ns - self.monotonic_ns
 
     def checksum(self) -> int:
         """CRC-32 over every column."""
@@ -114,18 +120,19 @@ class SpoolFile:
         self.batches += len(batches)
         self.bytes += sum(batch.cost_bytes for batch in batches)
 
-    def first(self, without: set[int], *, newest: bool) -> Batch | None:
-        """The oldest or newest batch that is not in ``without``; damaged rows are deleted and counted."""
-        order = "DESC" if newest else "ASC"
-        query = f"SELECT sequence FROM batch ORDER BY sequence {order} LIMIT ?"  # noqa: S608
-        while True:
-            rows = self._connection.execute(query, (len(without) + 1,)).fetchall()
-            sequence = next((row[0] for row in rows if row[0] not in without), None)
-            if sequence is None:
-                return None
+    def in_order(self, without: Set[int], *, newest_first: bool = False) -> Iterator[Batch]:
+        """The batches that are not in ``without``; damaged rows are deleted and counted on the way."""
+        order, beyond = ("DESC", "<") if newest_first else ("ASC", ">")
+        query = f"SELECT sequence FROM batch WHERE sequence {beyond} ? ORDER BY sequence {order} LIMIT 1"  # noqa: S608
+        sequence = _MOST_SEQUENCE if newest_first else -1
+        while (row := self._connection.execute(query, (sequence,)).fetchone()) is not None:
+            sequence = row[0]
+            if sequence in without:
+                continue
             batch = self._read(sequence)
             if batch is not None:
-                return batch
+                yield batch
+                continue
             self.damaged_rows += 1
             log.error("damaged batch skipped sequence=%d", sequence)
             self.delete([sequence])

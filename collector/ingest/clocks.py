@@ -16,7 +16,7 @@ import msgspec
 log = logging.getLogger(__name__)
 
 TOLERANCE_NS = 2 * 10**9
-MAX_BOOTS = 20_000
+MAX_BOOTS = 100_000
 
 
 class HeaderError(ValueError):

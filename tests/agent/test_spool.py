@@ -42,9 +42,9 @@ def put(spool: Spool, clock: HandClock, *lines: str) -> None:
 
 def drained(spool: Spool) -> list[Batch]:
     found = []
-    while (batch := spool.oldest()) is not None:
-        found.append(batch)
-        spool.acknowledge(batch)
+    while batches := spool.oldest():
+        found += batches
+        spool.acknowledge(*batches)
     return found
 
 
@@ -90,7 +90,7 @@ def test_close_keeps_what_was_only_in_memory(tmp_path: Path) -> None:
     spool.add(["a f=1i 1"])
     spool.close()
     again = opened(tmp_path)
-    batch = again.oldest()
+    [batch] = again.oldest()
     assert batch is not None
     assert (text(batch), batch.points, batch.boot_id) == ("a f=1i 1", 1, "boot-1")
     again.close()
