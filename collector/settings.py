@@ -258,6 +258,7 @@ def _contradictions(settings: CollectorSettings) -> list[str]:
         (store.day_offset >= DAY_SECONDS, "key store.day_offset: less than 24h is allowed"),
         *settings.access.contradictions(),
         *settings.region.contradictions(),
+        *(settings.responder.contradictions() if settings.responder else ()),
         (
             settings.enrolment.rotate_every < 2 * settings.enrolment.overlap,
             "key enrolment.rotate_every: at least twice enrolment.overlap is allowed",

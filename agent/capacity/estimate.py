@@ -12,6 +12,8 @@ import msgspec
 
 EVALUATE_EVERY_SAMPLES = 4
 EVALUATIONS_IN_A_ROW = 5
+CAP_REACHED = 0.95
+"""From this part of a cap on the cap is what limited a search."""
 OVERLAP = 0.95
 """FastBTS (NSDI 2021): 50 ms samples, judged every 200 ms, five judgements in a row overlapping by 0.95."""
 NARROWEST_SHARE = 0.02
@@ -254,7 +256,7 @@ class Circumstances(msgspec.Struct, frozen=True):
 
 def limit_of(seen: Circumstances) -> Limit:
     """What limited the test other than the line, the surest first."""
-    if seen.cap_bits_per_second and seen.rate_bits_per_second > 0.95 * seen.cap_bits_per_second:
+    if seen.cap_bits_per_second and seen.rate_bits_per_second > CAP_REACHED * seen.cap_bits_per_second:
         return "rate_cap"
     if (seen.host_cpu_share or 0.0) > seen.cpu_limit:
         return "host_cpu"

@@ -61,6 +61,13 @@ class Exchange:
         self._loaded: list[tuple[float, float]] = []
         self._done: wire.Done | None = None
         self._watch: RouterWatch | None = None
+        self._load: tcp.Load | None = None
+
+    @property
+    def moved_bytes(self) -> int:
+        """Payload that the test moved both ways until now, or until it ended however it did."""
+        totals = self._load.totals() if self._load is not None else tcp.Totals()
+        return totals.bytes_sent + totals.bytes_received
 
     def run(self) -> Outcome:
         """Connect, load, count, stop. Raises ProbeFailed, and NoData when a test would prove nothing now."""
@@ -89,7 +96,7 @@ class Exchange:
         segment = PACED_SEGMENT_BYTES if self._wanted.mode == "verify" else None
         socks = [closing.enter_context(dialer.attach(session, segment)) for _ in range(streams)]
         self._tune(socks)
-        load = tcp.Load(socks)
+        load = self._load = tcp.Load(socks)
         closing.callback(load.stop)
         return self._loaded_part(load, way, idle)
 

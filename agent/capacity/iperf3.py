@@ -1,7 +1,7 @@
 """iperf3 as another method: a county's own server, Debian's program, its JSON, the same result.
 
-iperf3 keeps no cap of ours and looks at no users' traffic: its result is a lower bound, and counts for a line
-when that line's own counter saw it.
+iperf3 looks at no users' traffic: its result is a lower bound, and counts for a line when that line's own
+counter saw it. Its server takes no ticket, but a collector gives it a slot as for our own tests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from agent.capacity import estimate
 from agent.capacity.estimate import Mark
 from agent.capacity.line import COUNTS_FROM_SHARE, LineCounter, Way, way_of
-from agent.capacity.order import Wanted
+from agent.capacity.order import Grant, Wanted
 from agent.lines import line_interfaces
 from agent.probe import NoData, ProbeFailed, Run, Site
 from config.points import FieldValue, Point
@@ -59,31 +59,57 @@ class Found(msgspec.Struct, frozen=True):
     peer: str
 
 
-def tested(site: Site, wanted: Wanted, server: Server, run: Run) -> Point:
-    """Run one test. Raises NoData without the program, ProbeFailed when it fails."""
-    program = shutil.which("iperf3")
-    if program is None:
-        raise NoData("needs the program iperf3")
-    at_ns = run.clock.wall_ns()
-    lines = line_interfaces(site)
-    interface = next((name for name, line in lines.items() if line == wanted.line), None)
-    counters = {
-        name: LineCounter(site, name, wanted.direction) for name in lines if site.stands_on == "gateway"
-    }
-    start = time.monotonic()
-    text = _run([program, *arguments(wanted, server, interface)], server.seconds + SLACK_SECONDS)
-    seconds = time.monotonic() - start
-    found = parse(text, wanted.family, wanted.direction)
-    way = way_of(site, found.local, found.peer, lines)
-    moved = counters[way.interface].mark(seconds) if way.interface in counters else None
-    return point_of(wanted, found, way, moved.bits if moved else None, server=server, at_ns=at_ns)
+class Test:
+    """One test, in the slot that was granted for it. ``run()`` it once.
+
+    ``moved_bytes`` is payload, and None when it is not known what was moved.
+    """
+
+    __test__ = False
+
+    def __init__(self, site: Site, wanted: Wanted, server: Server, grant: Grant | None = None) -> None:
+        self.moved_bytes: int | None = 0
+        self._site = site
+        self._wanted = wanted
+        self._server = server
+        self._cap: int | None = None
+        if grant is not None:
+            seconds = max(1, min(server.seconds, int(grant.seconds)))
+            self._server = msgspec.structs.replace(server, seconds=seconds)
+            is_less = wanted.bits_per_second is None or (grant.bits_per_second or 0) < wanted.bits_per_second
+            self._cap = grant.bits_per_second if wanted.mode == "search" and is_less else None
+
+    def run(self, run: Run) -> Point:
+        """Raises NoData without the program, ProbeFailed when it fails."""
+        site, wanted, server = self._site, self._wanted, self._server
+        program = shutil.which("iperf3")
+        if program is None:
+            raise NoData("needs the program iperf3")
+        at_ns = run.clock.wall_ns()
+        lines = line_interfaces(site)
+        interface = next((name for name, line in lines.items() if line == wanted.line), None)
+        counters = {
+            name: LineCounter(site, name, wanted.direction) for name in lines if site.stands_on == "gateway"
+        }
+        start = time.monotonic()
+        self.moved_bytes = None
+        argv = [program, *arguments(wanted, server, interface, self._cap)]
+        text = _run(argv, server.seconds + SLACK_SECONDS)
+        seconds = time.monotonic() - start
+        self.moved_bytes = moved_bytes(text)
+        found = parse(text, wanted.family, wanted.direction)
+        way = way_of(site, found.local, found.peer, lines)
+        moved = counters[way.interface].mark(seconds) if way.interface in counters else None
+        line_bits = moved.bits if moved else None
+        return point_of(wanted, found, way, line_bits, server=server, at_ns=at_ns, cap=self._cap)
 
 
-def arguments(wanted: Wanted, server: Server, interface: str | None) -> list[str]:
-    """What iperf3 is called with: the family forced, the line bound, a verify run paced."""
-    rate = wanted.bits_per_second if wanted.mode == "verify" else None
+def arguments(wanted: Wanted, server: Server, interface: str | None, cap: int | None = None) -> list[str]:
+    """What iperf3 is called with: the family forced, the line bound, a verify run or a cap paced."""
+    rate = wanted.bits_per_second if wanted.mode == "verify" else cap
+    headroom = estimate.VERIFY_HEADROOM if wanted.mode == "verify" else 1.0
     payload_share = 1 - (IP_BYTES[wanted.family] + TIMESTAMPED_TCP_BYTES) / 1500
-    per_stream = round((rate or 0) * estimate.VERIFY_HEADROOM * payload_share / server.streams)
+    per_stream = round((rate or 0) * headroom * payload_share / server.streams)
     return [
         "-J", "-c", server.host, "-p", str(server.port), "-t", str(server.seconds), "-P", str(server.streams),
         "-4" if wanted.family == "ipv4" else "-6",
@@ -91,6 +117,14 @@ def arguments(wanted: Wanted, server: Server, interface: str | None) -> list[str
         *(["--bind-dev", interface] if interface and wanted.line else []),
         *(["-b", str(per_stream)] if rate else []),
     ]  # fmt: skip
+
+
+def moved_bytes(text: str) -> int | None:
+    """Payload that a test moved, one that failed too; None when iperf3 did not say."""
+    try:
+        return sum(int(each["sum"]["bytes"]) for each in json.loads(text)["intervals"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def parse(text: str, family: str, direction: str) -> Found:
@@ -121,7 +155,14 @@ def parse(text: str, family: str, direction: str) -> Found:
 
 
 def point_of(
-    wanted: Wanted, found: Found, way: Way, line_bits: float | None, *, server: Server, at_ns: int
+    wanted: Wanted,
+    found: Found,
+    way: Way,
+    line_bits: float | None,
+    *,
+    server: Server,
+    at_ns: int,
+    cap: int | None = None,
 ) -> Point:
     """The same point as our own test gives. Without the receiver's seconds a search is a lower bound."""
     share = line_bits / (8 * found.ip_bytes) if line_bits is not None and found.ip_bytes else None
@@ -137,6 +178,7 @@ def point_of(
         "ip_bits_per_second": round(rate),
         "goodput_bits_per_second": round(found.goodput_bits_per_second),
         "asked_bits_per_second": wanted.bits_per_second if wanted.mode == "verify" else None,
+        "cap_bits_per_second": cap,
         "stop_reason": "time",
         "counts_for_line": counts,
         "line_share": share if way.line else None,
@@ -148,17 +190,19 @@ def point_of(
         "host_cpu_share": found.host_cpu_share,
         "far_cpu_share": found.far_cpu_share,
         "note": None if counts else (way.why or "the line's own counter did not see the test"),
-        **_meaning(wanted, found, rate),
+        **_meaning(wanted, found, rate, cap),
     }
     named = tags | ({"line": way.line} if way.line else {})
     return Point("capacity", named, {key: value for key, value in fields.items() if value is not None}, at_ns)
 
 
-def _meaning(wanted: Wanted, found: Found, rate: float) -> dict[str, FieldValue | None]:
+def _meaning(wanted: Wanted, found: Found, rate: float, cap: int | None) -> dict[str, FieldValue | None]:
     """Bound and what limited the test. Users beside it are not known here, so no upper bound is given."""
-    limit = (
-        "host_cpu" if found.host_cpu_share > 0.85 else "far_end" if found.far_cpu_share > 0.85 else "nothing"
-    )
+    limit = "rate_cap" if cap is not None and rate > estimate.CAP_REACHED * cap else "nothing"
+    if found.far_cpu_share > CPU_LIMIT:
+        limit = "far_end"
+    if found.host_cpu_share > CPU_LIMIT:
+        limit = "host_cpu"
     if wanted.mode == "search":
         return {"bound": "lower", "limited_by": limit}
     passed = rate >= (wanted.bits_per_second or 0)

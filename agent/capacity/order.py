@@ -1,9 +1,10 @@
-"""Asking the collector for a test, and what it grants."""
+"""Asking the collector for a test, what it grants, and telling it when a test is over."""
 
 from __future__ import annotations
 
 import hashlib
 import http.client
+import logging
 import secrets
 import ssl
 from typing import Literal
@@ -18,12 +19,14 @@ TIMEOUT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 8192
 MOST_RETRY_SECONDS = 3600.0
 
+log = logging.getLogger(__name__)
+
 
 class Wanted(msgspec.Struct, frozen=True):
     """One test. ``bits_per_second`` at the IP layer: what a verify run asks for, or a search's cap.
 
-    ``after``: id of the test before it, which is over. ``now``: somebody waits for it, so that it need not
-    wait for the end of lessons; ``force``: whatever the collector's hours and bytes of the month say.
+    ``now``: somebody waits for it, so that it need not wait for the end of lessons; ``force``: whatever the
+    collector's hours and bytes of the month say. Method «iperf3» needs only a slot, for so many ``seconds``.
     """
 
     direction: Direction
@@ -34,7 +37,8 @@ class Wanted(msgspec.Struct, frozen=True):
     bits_per_second: int | None = None
     now: bool = False
     force: bool = False
-    after: str = ""
+    method: Literal["tcp", "iperf3"] = "tcp"
+    seconds: float | None = None
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -43,7 +47,6 @@ class Due(msgspec.Struct, frozen=True):
     families: tuple[Family, ...]
     lines: tuple[str, ...] = ()
     responder: str | None = None
-    after: str = ""
     mode: Literal["due"] = "due"
 
 
@@ -56,7 +59,7 @@ class ResponderAddress(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """A ticket and what it allows."""
+    """A ticket, or a slot without one, and what it allows."""
 
     ticket: str
     responder: ResponderAddress
@@ -95,7 +98,7 @@ def ask(site: Site, wanted: Wanted | Due) -> tuple[Grant, str]:
     secret = secrets.token_urlsafe(32)
     request = msgspec.to_builtins(wanted) | {"holder": hashlib.sha256(secret.encode("ascii")).hexdigest()}
     try:
-        answer = _post(site, site.collector_url, msgspec.json.encode(request))
+        answer = _post(site, site.collector_url, "", msgspec.json.encode(request))
     except (OSError, http.client.HTTPException) as error:
         raise ProbeFailed(f"the collector gives no ticket: {error}") from error
     if answer.status != 200:
@@ -104,6 +107,21 @@ def ask(site: Site, wanted: Wanted | Due) -> tuple[Grant, str]:
         return msgspec.json.decode(answer.body, type=Grant), secret
     except msgspec.DecodeError as error:
         raise ProbeFailed(f"the collector's ticket is not understood: {error}") from error
+
+
+def over(site: Site, test_id: str, moved_bytes: int | None) -> None:
+    """Tell the collector that a test is over or never began, so that others may test at once.
+
+    ``moved_bytes``: payload, None when that is not known. What cannot be told is free when its time is up.
+    """
+    body = msgspec.json.encode({"test_id": test_id, "bytes": moved_bytes})
+    try:
+        status = _post(site, site.collector_url or "", "/over", body).status
+    except (OSError, http.client.HTTPException) as error:
+        log.warning("capacity test over, which the collector does not hear error=%s", error)
+    else:
+        if status != 204:
+            log.warning("capacity test over, which the collector does not take status=%d", status)
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -121,12 +139,12 @@ def _refusal(answer: _Answer) -> NotNow | ProbeFailed:
     return NotNow(f"no test now: {reason}", answer.retry_after_seconds)
 
 
-def _post(site: Site, url: str, body: bytes) -> _Answer:
+def _post(site: Site, url: str, what: str, body: bytes) -> _Answer:
     parts = urlsplit(url)
     connection = _connection(site, parts.scheme, parts.hostname or "", parts.port)
     headers = {"Authorization": f"Token {site.token()}", "Content-Type": "application/json"}
     try:
-        connection.request("POST", f"{parts.path.rstrip('/')}/api/v1/tickets", body, headers)
+        connection.request("POST", f"{parts.path.rstrip('/')}/api/v1/tickets{what}", body, headers)
         answer = connection.getresponse()
         retry = answer.getheader("Retry-After", "")
         wait = min(MOST_RETRY_SECONDS, float(retry)) if retry.isdecimal() else 0.0

@@ -15,7 +15,7 @@ from agent.capacity import iperf3
 from agent.capacity.box import targets_of
 from agent.capacity.exchange import Exchange
 from agent.capacity.line import held
-from agent.capacity.order import Due, Grant, NotNow, Wanted, ask
+from agent.capacity.order import Due, Grant, NotNow, Wanted, ask, over
 from agent.capacity.outcome import Options, Progress, TooBusy
 from agent.capacity.report import failed_point, point_of
 from agent.capacity.wire import Direction, Family
@@ -80,8 +80,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """With a core busier than this before a test it is tried again, then skipped."""
     full: Share = 0.80
     """The same, when users alone fill this part of the line."""
-    tries: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
-    """How often in all."""
+    tries: Annotated[int, msgspec.Meta(ge=1, le=10)] = 4
+    """How often in all: once, and three times again."""
     retry_pause: Seconds = Seconds(5)
     """Pause between tries."""
 
@@ -110,7 +110,6 @@ class Capacity:
         self._show = show
         self._now = now
         self._force = force
-        self._before = ""
         self._not_before = 0.0
         self._why_not = ""
 
@@ -142,13 +141,13 @@ class Capacity:
         """The test that the collector wants; one that it wanted and that gave nothing is a point too."""
         settings, lines = self._settings, self._testable()
         families = held(settings.families)
-        granted = ask(self._site, Due(families, lines, settings.responder, self._before))
+        granted = ask(self._site, Due(families, lines, settings.responder))
         wanted = granted[0].test
         if wanted is None:
             raise ProbeFailed("the collector's ticket does not say for which test it is")
         at_ns = run.clock.wall_ns()
         try:
-            return self._run_granted(wanted, granted, run)
+            return self._tested(wanted, run, granted)
         except (NoData, ProbeFailed) as error:
             log.info("capacity test gave nothing %s reason=%s", _words(wanted), error)
             return failed_point(wanted, granted[0].responder.id, error, at_ns)
@@ -187,44 +186,85 @@ class Capacity:
                 family=family,
                 mode="verify" if settings.mode == "verify" else "search",
                 line=line,
-                responder=settings.responder,
+                responder=settings.iperf3.id if settings.method == "iperf3" else settings.responder,
                 bits_per_second=rate,
                 now=self._now,
                 force=self._force,
+                method=settings.method,
+                seconds=float(settings.iperf3.seconds) if settings.method == "iperf3" else None,
             )
 
-    def _tested(self, wanted: Wanted, run: Run) -> Point:
-        """One test, tried again while it is too busy here, or there is no room yet at the far end."""
+    def _tested(self, wanted: Wanted, run: Run, granted: tuple[Grant, str] | None = None) -> Point:
+        """One test, tried again while it is too busy here, or there is no room yet at the far end.
+
+        ``granted``: what the first try has already. Each try has a ticket of its own, so that no pause holds
+        up others.
+        """
+        busy: TooBusy | None = None
         for again in range(self._settings.tries - 1, -1, -1):
             try:
-                return self._test(wanted, run)
-            except TooBusy:
+                return self._test(wanted, run, granted)
+            except TooBusy as reason:
+                busy = reason
                 if not again or not run.wait(self._settings.retry_pause):
                     raise
             except NotNow as refusal:
                 wait = refusal.retry_after_seconds
                 hopeless = not wait or wait + LEAST_SECONDS > run.remaining_seconds()
                 if hopeless or not again:
-                    raise
+                    raise busy or refusal from None
                 until = datetime.fromtimestamp(run.clock.wall_ns() / 1e9 + wait).astimezone()
                 log.warning("capacity test waits for %s until %s", refusal, f"{until:%H:%M:%S}")
                 if not run.wait(wait):
-                    raise
+                    raise busy or refusal from None
+            granted = None
         raise AssertionError("unreachable")
 
-    def _test(self, wanted: Wanted, run: Run) -> Point:
+    def _test(self, wanted: Wanted, run: Run, granted: tuple[Grant, str] | None) -> Point:
+        if granted is not None:
+            return self._run_granted(wanted, granted, run)
         if run.stopped or run.remaining_seconds() < LEAST_SECONDS:
             raise NoData(f"no time left for a test: it needs {LEAST_SECONDS:.0f} s")
         if self._settings.method == "iperf3":
-            return iperf3.tested(self._site, wanted, self._settings.iperf3, run)
+            return self._run_iperf3(wanted, run)
         if self._binds:
             _interface(line_interfaces(self._site), wanted.line)
-        granted = ask(self._site, msgspec.structs.replace(wanted, after=self._before))
-        return self._run_granted(wanted, granted, run)
+        return self._run_granted(wanted, ask(self._site, wanted), run)
+
+    def _run_iperf3(self, wanted: Wanted, run: Run) -> Point:
+        """In a slot of the collector's, where the site has one."""
+        site, server = self._site, self._settings.iperf3
+        if site.collector_url is None:
+            return iperf3.Test(site, wanted, server).run(run)
+        grant, _ = ask(site, wanted)
+        test = iperf3.Test(site, wanted, server, grant)
+        try:
+            return test.run(run)
+        finally:
+            over(site, grant.test_id, test.moved_bytes)
 
     def _run_granted(self, wanted: Wanted, granted: tuple[Grant, str], run: Run) -> Point:
-        settings, grant = self._settings, granted[0]
-        lines = line_interfaces(self._site)
+        grant = granted[0]
+        at_ns = run.clock.wall_ns()
+        if grant.warning:
+            log.warning("capacity test warning=%r", grant.warning)
+        exchange = None
+        try:
+            exchange = self._exchange(wanted, granted, run)
+            outcome = exchange.run()
+        finally:
+            over(self._site, grant.test_id, exchange.moved_bytes if exchange is not None else 0)
+        return point_of(
+            wanted,
+            outcome,
+            responder=grant.responder.id,
+            cap=grant.bits_per_second,
+            at_ns=at_ns,
+            cpu_limit=self._settings.cpu_limit,
+        )
+
+    def _exchange(self, wanted: Wanted, granted: tuple[Grant, str], run: Run) -> Exchange:
+        settings, lines = self._settings, line_interfaces(self._site)
         options = Options(
             streams=settings.streams,
             congestion_control=settings.congestion_control,
@@ -232,23 +272,8 @@ class Capacity:
             busy_cpu_share=settings.busy_cpu,
             full_share=settings.full,
         )
-        at_ns = run.clock.wall_ns()
-        if grant.warning:
-            log.warning("capacity test warning=%r", grant.warning)
-        try:
-            outcome = Exchange(
-                self._site, wanted, granted, lines=lines, run=run, options=options, show=self._shown(wanted)
-            ).run()
-        finally:
-            self._before = grant.test_id
-        return point_of(
-            wanted,
-            outcome,
-            responder=grant.responder.id,
-            cap=grant.bits_per_second,
-            at_ns=at_ns,
-            cpu_limit=settings.cpu_limit,
-        )
+        show = self._shown(wanted)
+        return Exchange(self._site, wanted, granted, lines=lines, run=run, options=options, show=show)
 
     @property
     def _binds(self) -> bool:

@@ -14,9 +14,8 @@ from rich.table import Table
 
 from collector.opening import config_option, opened_registry
 from collector.registry import Registry
-from collector.responder.ledger import LEDGER_FILE, GrantedTest, Ledger
+from collector.responder.ledger import GrantedTest, Ledger
 from collector.responder.slots import Suppression
-from collector.responder.ticket import TicketError
 from collector.settings import CollectorSettings
 from config.calendar import SchoolCalendar, default_calendar, load_calendar
 from config.cli import fail
@@ -33,7 +32,7 @@ UNTIL_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H
 
 @click.group("capacity", help="Capacity tests: now, suppress, resume, list.")
 def command() -> None:
-    """The subcommands share the ledger of the collector's data directory."""
+    """The subcommands share the ledger in the registry's database."""
 
 
 @command.command("now", help="Test SCHOOL as soon as its agent asks, within some minutes.")
@@ -107,14 +106,7 @@ def _opened(config_file: Path) -> Iterator[tuple[CollectorSettings, Registry, Le
     with opened_registry(config_file) as (settings, registry):
         if settings.responder is None:
             fail(f"{config_file}: key responder: is missing; this collector grants no tests")
-        try:
-            ledger = Ledger(settings.data / LEDGER_FILE)
-        except TicketError as error:
-            fail(str(error))
-        try:
-            yield settings, registry, ledger
-        finally:
-            ledger.close()
+        yield settings, registry, Ledger(registry)
 
 
 def calendar_of(settings: CollectorSettings) -> SchoolCalendar:
@@ -136,9 +128,9 @@ def _month_start(calendar: SchoolCalendar) -> datetime:
 
 
 def _table(tests: list[GrantedTest]) -> Table:
-    table = folding(Table("granted", "line", "direction", "family", "mode", "bit/s", "bytes"))
+    table = folding(Table("granted", "line", "responder", "direction", "family", "mode", "bit/s", "bytes"))
     for test in tests:
-        row = (test.line, test.direction, test.family, test.mode)
+        row = (test.line, test.responder, test.direction, test.family, test.mode)
         at = test.granted_at.isoformat(timespec="seconds")
         table.add_row(at, *row, str(test.bits_per_second), str(test.bytes))
     table.caption = f"{sum(test.bytes for test in tests)} bytes this month"

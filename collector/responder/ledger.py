@@ -1,52 +1,68 @@
-"""What was granted, ordered, suppressed and noticed: an SQLite file beside the key, shared by processes."""
+"""What was granted, ordered, suppressed and noticed: in the registry's database, one for all collectors."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
 
+from collector.registry import Registry
+from collector.registry.tables import UtcTime
 from collector.responder.needs import Trigger
 from collector.responder.slots import Reserved, Suppression
-from collector.responder.ticket import TicketError
+from collector.responder.tables import (
+    CapacityOrderRow,
+    CapacityPortRow,
+    CapacityTestRow,
+    CapacityTriggerRow,
+    SuppressionRow,
+)
 
-LEDGER_FILE = "tests.db"
 KEPT = timedelta(days=400)
-BUSY_SECONDS = 5.0
-_RESERVED, _SETTLED, _BEGUN = 0, 1, 2
-"""Column ``settled``: bytes set aside, bytes moved, bytes set aside for a test that may be moving them."""
-_TABLES = """
-CREATE TABLE IF NOT EXISTS tests (
-  nonce TEXT PRIMARY KEY, school TEXT NOT NULL, line TEXT NOT NULL, direction TEXT NOT NULL,
-  family TEXT NOT NULL, mode TEXT NOT NULL, rate INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  granted_at REAL NOT NULL, until REAL NOT NULL, settled INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX IF NOT EXISTS tests_by_school ON tests (school, granted_at);
-CREATE INDEX IF NOT EXISTS tests_by_until ON tests (until);
-CREATE TABLE IF NOT EXISTS orders (
-  id INTEGER PRIMARY KEY, school TEXT NOT NULL, line TEXT NOT NULL, forced INTEGER NOT NULL, at REAL NOT NULL,
-  left INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS triggers (
-  school TEXT NOT NULL, line TEXT NOT NULL, at REAL NOT NULL, why TEXT NOT NULL, PRIMARY KEY (school, line));
-CREATE TABLE IF NOT EXISTS ports (
-  school TEXT NOT NULL, line TEXT NOT NULL, bits_per_second INTEGER NOT NULL, PRIMARY KEY (school, line));
-CREATE TABLE IF NOT EXISTS suppressions (
-  id INTEGER PRIMARY KEY, school TEXT NOT NULL, starts REAL NOT NULL, ends REAL NOT NULL, why TEXT NOT NULL);
-"""
+"""Of tests, orders and suppressions that are over."""
+SECTION = 7823642
+"""PostgreSQL's advisory lock under which tests are granted; 7823641 is that of the migrations."""
+
+RESERVED = "reserved"
+"""``bytes`` are set aside, and its responder would have told that it began."""
+BEGUN = "begun"
+"""They are set aside, and may be moving."""
+SETTLED = "settled"
+"""So many were moved."""
+
+# built once: agents ask often, and building takes longer than the database's answer
+_SUPPRESSIONS = (
+    sa.select(SuppressionRow.starts, SuppressionRow.ends, SuppressionRow.why, SuppressionRow.school_id)
+    .where(SuppressionRow.school_id.in_((sa.literal(""), sa.bindparam("school"))))
+    .where(SuppressionRow.ends > sa.bindparam("now", type_=UtcTime()))
+    .order_by(SuppressionRow.id)
+)
+_ORDERS = (
+    sa.select(*(getattr(CapacityOrderRow, name) for name in ("id", "line", "forced", "at", "tests_left")))
+    .where(CapacityOrderRow.school_id == sa.bindparam("school"), CapacityOrderRow.tests_left > 0)
+    .where(CapacityOrderRow.at >= sa.bindparam("since", type_=UtcTime()))
+    .order_by(CapacityOrderRow.id)
+)
+_TRIGGERS = (
+    sa.select(CapacityTriggerRow.line, CapacityTriggerRow.at, CapacityTriggerRow.why)
+    .where(CapacityTriggerRow.school_id == sa.bindparam("school"))
+    .order_by(CapacityTriggerRow.line)
+)
 
 
 class GrantedTest(msgspec.Struct, frozen=True):
-    """One test as it was granted."""
+    """One test as it was granted. ``bits_per_second`` is what it takes of its responder's line."""
 
-    nonce: str
+    id: str
     school: str
     line: str
+    responder: str
     direction: str
     family: str
     mode: str
@@ -66,181 +82,187 @@ class Order(msgspec.Struct, frozen=True):
     left: int
 
 
-class Ledger:
-    """One file; safe to share between threads, and between processes on one machine."""
+class Standing(msgspec.Struct, frozen=True):
+    """What holds for one school now: suppressions (those of all schools too), open orders, triggers."""
 
-    def __init__(self, file: Path | str) -> None:
-        """Raises TicketError, one line, when the file cannot be used."""
-        self._lock = threading.RLock()
-        try:
-            _make_private(file)
-            self._database = sqlite3.connect(
-                file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.executescript(_TABLES)
-        except (sqlite3.Error, OSError) as error:
-            raise TicketError(f"{file}: cannot be used as the ledger of tests: {error}") from None
+    suppressions: Sequence[Suppression]
+    orders: Sequence[Order]
+    triggers: Sequence[Trigger]
 
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
 
-    @contextmanager
-    def deciding(self) -> Iterator[None]:
-        """One at a time, among all processes: what is read inside still holds when it is written."""
-        with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
+class Decision:
+    """What is read here still holds when it is written: no other collector decides meanwhile."""
 
-    def grant(self, test: GrantedTest) -> None:
-        """Write down a test; forget those that no question is asked about any more."""
-        row = (
-            test.nonce, test.school, test.line, test.direction, test.family, test.mode,
-            test.bits_per_second, test.bytes, test.granted_at.timestamp(), test.until.timestamp(),
-        )  # fmt: skip
-        with self._lock:
-            self._database.execute("INSERT INTO tests VALUES (?,?,?,?,?,?,?,?,?,?,0)", row)
-            oldest = (test.granted_at - KEPT).timestamp()
-            self._database.execute("DELETE FROM tests WHERE granted_at < ?", (oldest,))
-
-    def settle(self, school: str, direction: str, family: str, at: datetime, moved_bytes: int) -> None:
-        """A result came: its test is over, and moved so much instead of what was set aside for it."""
-        found = self._rows(
-            "SELECT nonce FROM tests WHERE school=? AND direction=? AND family=? AND settled=0 "
-            "AND granted_at<=? ORDER BY granted_at DESC LIMIT 1",
-            school, direction, family, at.timestamp() + 60,
-        )  # fmt: skip
-        for (nonce,) in found:
-            self._rows(
-                "UPDATE tests SET settled=1, bytes=?, until=min(until, ?) WHERE nonce=?",
-                moved_bytes, at.timestamp(), nonce,
-            )  # fmt: skip
-
-    def begun(self, nonce: str) -> None:
-        """The responder took its ticket: what it moves is not known until the responder says so."""
-        self._rows("UPDATE tests SET settled=? WHERE nonce=? AND settled=?", _BEGUN, nonce, _RESERVED)
-
-    def moved(self, nonce: str, moved_bytes: int, now: datetime) -> None:
-        """The responder ended it, after so many bytes."""
-        self._rows(
-            "UPDATE tests SET settled=?, bytes=?, until=min(until, ?) WHERE nonce=?",
-            _SETTLED, moved_bytes, now.timestamp(), nonce,
-        )  # fmt: skip
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def drop_unused(self, now: datetime) -> None:
-        """Tickets that are over and that the responder never saw moved nothing."""
-        self._rows(
-            "UPDATE tests SET settled=?, bytes=0 WHERE settled=? AND until<=?",
-            _SETTLED, _RESERVED, now.timestamp(),
-        )  # fmt: skip
-
-    def end(self, school: str, nonce: str, now: datetime) -> None:
-        """A school's test is over before its time."""
-        ended = "UPDATE tests SET until=min(until, ?) WHERE school=? AND nonce=?"
-        self._rows(ended, now.timestamp(), school, nonce)
+        """Tickets that are over and that their responder never saw moved nothing."""
+        unused = (CapacityTestRow.until <= now, CapacityTestRow.state == RESERVED)
+        self._connection.execute(sa.update(CapacityTestRow).where(*unused).values(state=SETTLED, bytes=0))
 
     def reserved(self, now: datetime) -> list[Reserved]:
         """Tests that may still run."""
-        rows = self._rows("SELECT school, rate, until FROM tests WHERE until > ?", now.timestamp())
-        return [Reserved(school, rate, _moment(until)) for school, rate, until in rows]
+        row = CapacityTestRow
+        asked = sa.select(row.school_id, row.responder, row.bits_per_second, row.until)
+        return [Reserved(*found) for found in self._connection.execute(asked.where(row.until > now))]
 
     def bytes_since(self, school: str, start: datetime) -> int:
         """What a school's tests moved, or may still."""
-        asked = "SELECT coalesce(sum(bytes), 0) FROM tests WHERE school=? AND granted_at>=?"
-        return int(self._rows(asked, school, start.timestamp())[0][0])
+        row = CapacityTestRow
+        asked = sa.select(sa.func.coalesce(sa.func.sum(row.bytes), 0))
+        found = self._connection.scalar(asked.where(row.school_id == school, row.granted_at >= start))
+        return int(found or 0)
+
+    def grant(self, test: GrantedTest, order: Order | None = None, *, heard: bool = False) -> None:
+        """Write down a test, and one less of the order that it answers; forget those nobody asks about.
+
+        ``heard``: its responder tells one of the collectors when it begins.
+        """
+        values = msgspec.structs.asdict(test) | {"state": RESERVED if heard else BEGUN}
+        values["school_id"] = values.pop("school")
+        self._connection.execute(sa.insert(CapacityTestRow).values(values))
+        old = sa.delete(CapacityTestRow).where(CapacityTestRow.granted_at < test.granted_at - KEPT)
+        self._connection.execute(old)
+        if order is not None:
+            less = sa.update(CapacityOrderRow).where(CapacityOrderRow.id == order.id)
+            self._connection.execute(less.values(tests_left=CapacityOrderRow.tests_left - 1))
+
+
+class Ledger:
+    """The tests of a county, safe to share between threads and between collectors."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    @contextmanager
+    def deciding(self) -> Iterator[Decision]:
+        """One at a time among all collectors. SQLite's writers are one at a time anyway."""
+        with self._registry.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SECTION})")
+            yield Decision(connection)
+
+    def begun(self, test_id: str) -> None:
+        """The responder took its ticket: what it moves is not known until somebody says so."""
+        self._change(test_id, CapacityTestRow.state == RESERVED, state=BEGUN)
+
+    def moved(self, test_id: str, moved_bytes: int, now: datetime) -> None:
+        """The responder ended it, after so many bytes."""
+        self._change(test_id, state=SETTLED, bytes=moved_bytes, until=_at_latest(now))
+
+    def over(self, school: str, test_id: str, moved_bytes: int | None, now: datetime) -> None:
+        """Its agent says that it is over or never began, after so many bytes (None: it cannot tell).
+
+        What the responder said of the bytes stands.
+        """
+        row = CapacityTestRow
+        values: dict[str, Any] = {"until": _at_latest(now)}
+        if moved_bytes is not None:
+            told = sa.case((row.state == SETTLED, row.bytes), else_=moved_bytes)
+            values |= {"state": SETTLED, "bytes": told}
+        self._change(test_id, row.school_id == school, **values)
 
     def tests_since(self, school: str, start: datetime) -> list[GrantedTest]:
         """A school's tests, the oldest first."""
-        rows = self._rows(
-            "SELECT nonce, school, line, direction, family, mode, rate, bytes, granted_at, until FROM tests "
-            "WHERE school=? AND granted_at>=? ORDER BY granted_at",
-            school, start.timestamp(),
-        )  # fmt: skip
-        return [_test(row) for row in rows]
+        row = CapacityTestRow
+        columns = [getattr(row, name) for name in GrantedTest.__struct_fields__ if name != "school"]
+        asked = sa.select(*columns).where(row.school_id == school, row.granted_at >= start)
+        with self._registry.reading() as connection:
+            found = connection.execute(asked.order_by(row.granted_at)).mappings().all()
+        return [GrantedTest(school=school, **values) for values in found]
+
+    def standing(self, school: str, now: datetime, orders_since: datetime) -> Standing:
+        """What holds for a school, all of one moment."""
+        with self._registry.reading() as connection:
+            return Standing(
+                _suppressions(connection, school, now),
+                _orders(connection, school, orders_since),
+                _triggers(connection, school),
+            )
 
     def order(self, school: str, line: str, at: datetime, *, forced: bool, tests: int) -> None:
         """An admin wants tests of a school (``line`` empty: of every line) now."""
-        row = (school, line, int(forced), at.timestamp(), tests)
-        self._rows("INSERT INTO orders (school, line, forced, at, left) VALUES (?,?,?,?,?)", *row)
-
-    def orders(self, school: str, since: datetime) -> list[Order]:
-        """Orders that are not carried out yet, the oldest first."""
-        rows = self._rows(
-            "SELECT id, line, forced, at, left FROM orders WHERE school=? AND left>0 AND at>=? ORDER BY id",
-            school, since.timestamp(),
-        )  # fmt: skip
-        return [
-            Order(number, line, bool(forced), _moment(at), left) for number, line, forced, at, left in rows
-        ]
-
-    def carried_out(self, order: Order) -> None:
-        """One test less of it is left."""
-        self._rows("UPDATE orders SET left=left-1 WHERE id=?", order.id)
+        values = {"school_id": school, "line": line, "forced": forced, "at": at, "tests_left": tests}
+        with self._registry.writing() as connection:
+            connection.execute(sa.delete(CapacityOrderRow).where(CapacityOrderRow.at < at - KEPT))
+            connection.execute(sa.insert(CapacityOrderRow).values(values))
 
     def notice(self, school: str, trigger: Trigger) -> None:
-        """Something asks for a verify of a line at once."""
-        row = (school, trigger.line, trigger.at.timestamp(), trigger.why)
-        self._rows("INSERT OR REPLACE INTO triggers VALUES (?,?,?,?)", *row)
+        """Something asks for a verify of a line at once; what is older than the last that did, does not."""
+        values = {"school_id": school, "line": trigger.line, "at": trigger.at, "why": trigger.why}
+        with self._registry.writing() as connection:
+            insert = _insert(connection, CapacityTriggerRow).values(values)
+            new = insert.excluded
+            connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=["school_id", "line"],
+                    set_={"at": new.at, "why": new.why},
+                    where=CapacityTriggerRow.at < new.at,
+                )
+            )
 
-    def triggers(self, school: str) -> list[Trigger]:
-        """The latest of each line."""
-        rows = self._rows("SELECT line, at, why FROM triggers WHERE school=?", school)
-        return [Trigger(line, _moment(at), why) for line, at, why in rows]
-
-    def note_port(self, school: str, line: str, bits_per_second: int) -> None:
-        """The speed that a line's port has now."""
-        self._rows("INSERT OR REPLACE INTO ports VALUES (?,?,?)", school, line, bits_per_second)
-
-    def port(self, school: str, line: str) -> int | None:
-        """The speed that it had when last noted; None before."""
-        found = self._rows("SELECT bits_per_second FROM ports WHERE school=? AND line=?", school, line)
-        return int(found[0][0]) if found else None
+    def note_port(self, school: str, line: str, bits_per_second: int) -> int | None:
+        """The speed that a line's port has now; what it had when any collector last heard, None before."""
+        row = CapacityPortRow
+        place = (row.school_id == school, row.line == line)
+        before = sa.select(row.bits_per_second).where(*place)
+        with self._registry.reading() as connection:
+            known = connection.scalar(before)
+        if known == bits_per_second:
+            return known
+        with self._registry.writing() as connection:
+            known = connection.scalar(before.with_for_update())
+            values = {"school_id": school, "line": line, "bits_per_second": bits_per_second}
+            insert = _insert(connection, row).values(values)
+            connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=["school_id", "line"], set_={"bits_per_second": bits_per_second}
+                )
+            )
+        return known
 
     def suppress(self, suppression: Suppression) -> None:
         """No tests for a time; of every school when it names none."""
-        for school in suppression.schools or ("",):
-            row = (school, suppression.starts.timestamp(), suppression.ends.timestamp(), suppression.why)
-            self._rows("INSERT INTO suppressions (school, starts, ends, why) VALUES (?,?,?,?)", *row)
+        rows = [
+            {"school_id": school, "starts": suppression.starts, "ends": suppression.ends,
+             "why": suppression.why}
+            for school in suppression.schools or ("",)
+        ]  # fmt: skip
+        with self._registry.writing() as connection:
+            old = SuppressionRow.ends < suppression.starts - KEPT
+            connection.execute(sa.delete(SuppressionRow).where(old))
+            connection.execute(sa.insert(SuppressionRow), rows)
 
     def resume(self, now: datetime) -> int:
         """End every suppression that holds now or later; how many."""
-        ended = self._rows("DELETE FROM suppressions WHERE ends > ? RETURNING id", now.timestamp())
-        return len(ended)
+        ended = sa.delete(SuppressionRow).where(SuppressionRow.ends > now).returning(SuppressionRow.id)
+        with self._registry.writing() as connection:
+            return len(connection.scalars(ended).all())
 
-    def suppressions(self, now: datetime) -> list[Suppression]:
-        """Those that are not over."""
-        rows = self._rows(
-            "SELECT school, starts, ends, why FROM suppressions WHERE ends > ?", now.timestamp()
-        )
-        return [
-            Suppression(_moment(starts), _moment(ends), why, (school,) if school else ())
-            for school, starts, ends, why in rows
-        ]
-
-    def _rows(self, statement: str, *values: object) -> list[Any]:
-        with self._lock:
-            return self._database.execute(statement, values).fetchall()
+    def _change(self, test_id: str, *only: sa.ColumnElement[bool], **values: Any) -> None:
+        change = sa.update(CapacityTestRow).where(CapacityTestRow.id == test_id, *only)
+        with self._registry.writing() as connection:
+            connection.execute(change.values(**values))
 
 
-def _make_private(file: Path | str) -> None:
-    """Mode 0600; the files that SQLite puts beside it take the same."""
-    if str(file) != ":memory:":
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-        Path(file).chmod(0o600)
+def _at_latest(now: datetime) -> sa.ColumnElement[datetime]:
+    """``until``, or now if that is earlier: the clocks of two collectors may differ."""
+    return sa.case((CapacityTestRow.until > now, sa.literal(now, UtcTime())), else_=CapacityTestRow.until)
 
 
-def _test(row: Any) -> GrantedTest:
-    nonce, school, line, direction, family, mode, rate, size, granted_at, until = row
-    return GrantedTest(
-        nonce, school, line, direction, family, mode, rate, size, _moment(granted_at), _moment(until)
-    )
+def _suppressions(connection: Connection, school: str, now: datetime) -> list[Suppression]:
+    found = connection.execute(_SUPPRESSIONS, {"school": school, "now": now})
+    return [Suppression(starts, ends, why, (one,) if one else ()) for starts, ends, why, one in found]
 
 
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _orders(connection: Connection, school: str, since: datetime) -> list[Order]:
+    return [Order(*found) for found in connection.execute(_ORDERS, {"school": school, "since": since})]
+
+
+def _triggers(connection: Connection, school: str) -> list[Trigger]:
+    return [Trigger(*found) for found in connection.execute(_TRIGGERS, {"school": school})]
+
+
+def _insert(connection: Connection, table: Any) -> Any:
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)

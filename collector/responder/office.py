@@ -6,19 +6,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
 
 import msgspec
 
 from agent.capacity.tcp import MOST_UNSENT_BYTES
 from collector.responder.denied import Denied
+from collector.responder.far_ends import FarEnd, FarEnds
 from collector.responder.ledger import GrantedTest
+from collector.responder.needs import Need
 from collector.responder.settings import ResponderSettings
-from collector.responder.slot_room import Chosen, SlotRoom
-from collector.responder.slots import Purpose
-from collector.responder.ticket import KEY_FILE, Ticket, load_key, new_nonce, sign
+from collector.responder.slot_room import Asked, Chosen, SlotRoom
+from collector.responder.slots import SETUP_SECONDS, Purpose
+from collector.responder.ticket import Ticket, new_nonce, sign
 from config.points import Point
 from config.units import format_rate
 
@@ -31,8 +32,8 @@ class TicketRequest(msgspec.Struct, frozen=True):
     """What an agent asks for. ``bits_per_second``: the rate to verify, or the most a search shall go to.
 
     Mode «due» leaves it to the collector which test of which of the ``lines`` and ``families`` it is.
-    ``after``: the id of this agent's last test, which is over. ``now``: somebody waits for it; ``force``: in
-    lessons and beyond the month's bytes too.
+    ``now``: somebody waits for it; ``force``: in lessons and beyond the month's bytes too. Method «iperf3»
+    asks for a slot alone, of so many ``seconds`` at most: its server takes no tickets.
     """
 
     mode: Literal["search", "verify", "due"]
@@ -46,7 +47,17 @@ class TicketRequest(msgspec.Struct, frozen=True):
     families: tuple[Literal["ipv4", "ipv6"], ...] = ()
     now: bool = False
     force: bool = False
-    after: str = ""
+    method: Literal["tcp", "iperf3"] = "tcp"
+    seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+
+class TestOver(msgspec.Struct, frozen=True):
+    """A test is over, or never began, after so many bytes; None: its agent cannot tell."""
+
+    __test__ = False
+
+    test_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    bytes: Annotated[int, msgspec.Meta(ge=0, le=10**15)] | None = None
 
 
 class Ordered(msgspec.Struct, frozen=True):
@@ -58,6 +69,7 @@ class Ordered(msgspec.Struct, frozen=True):
     line: str | None
     bits_per_second: int | None
     why: str = ""
+    force: bool = False
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -69,7 +81,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """A ticket and what it allows."""
+    """A ticket, or a slot without one, and what it allows."""
 
     ticket: str
     responder: Address
@@ -91,7 +103,7 @@ def streams_for(bits_per_second: int | None) -> int:
 
 
 class TicketOffice:
-    """Issues the tickets of one responder. Without ``slots`` every test that is asked for is granted."""
+    """Issues the tickets of a county's responders. Without ``slots`` every test asked for is granted."""
 
     def __init__(
         self,
@@ -104,39 +116,39 @@ class TicketOffice:
         self._key = key
         self._wall = wall
         self._slots = slots
+        self._far_ends = FarEnds(settings)
         self._asked: dict[str, deque[float]] = {}
         self._lock = threading.Lock()
 
     def issue(self, agent: str, school: str, request: TicketRequest, host: str) -> Grant:
         """A grant for that agent. ``host`` is the name by which it reached us. Raises Denied."""
-        settings = self._settings
         self._refuse_unservable(request)
-        if self._slots is not None and request.after:
-            self._slots.over(school, request.after)
-        test, chosen, warning = self._test_for(school, request)
+        chosen = self._chosen(school, request)
         self._count(agent)
-        now = self._wall()
-        ticket = self._ticket(agent, school, test, request.holder, now)
+        ticket = self._ticket(agent, school, chosen, request)
         if self._slots is not None:
-            purpose = chosen.purpose if chosen else Purpose(True, request.now, request.force)
-            self._slots.reserve(
-                self._reserved(ticket, self._slots), purpose, chosen.order if chosen else None
-            )
+            heard = chosen.far_end.heard and request.method == "tcp"
+            self._slots.reserve(self._reserved(ticket, chosen.far_end), chosen, heard=heard)
+        far_end, need = chosen.far_end, chosen.need
         return Grant(
-            ticket=sign(ticket, self._key),
-            responder=Address(settings.id, self._host_for(test, host), settings.port),
+            ticket=sign(ticket, self._key) if request.method == "tcp" else "",
+            responder=Address(far_end.id, far_end.host_for(ticket.family, host), far_end.port),
             bytes=ticket.bytes,
             seconds=ticket.seconds,
             streams=ticket.streams,
             bits_per_second=ticket.bits_per_second,
-            test=msgspec.structs.replace(test, bits_per_second=ticket.bits_per_second),
-            warning=warning,
+            test=Ordered(
+                ticket.direction, ticket.family, ticket.mode, ticket.line, ticket.bits_per_second, need.why,
+                chosen.purpose.forced,
+            ),
+            warning=chosen.warning,
             test_id=ticket.nonce,
-        )
+        )  # fmt: skip
 
-    def _host_for(self, test: Ordered, reached: str) -> str:
-        of_family = self._settings.host_ipv6 if test.family == "ipv6" else ""
-        return of_family or self._settings.host or reached
+    def over(self, school: str, over: TestOver) -> None:
+        """An agent of that school says that a test is over."""
+        if self._slots is not None:
+            self._slots.over(school, over.test_id, over.bytes)
 
     def order(self, school_id: str, at: datetime, *, forced: bool, tests: int) -> bool:
         """Order tests of every line of a school, which its agent gets when it asks. False without slots."""
@@ -149,75 +161,80 @@ class TicketOffice:
         if self._slots is not None:
             self._slots.on_points(school_id, points)
 
-    def _test_for(self, school: str, request: TicketRequest) -> tuple[Ordered, Chosen | None, str]:
+    def _chosen(self, school: str, request: TicketRequest) -> Chosen:
         if request.mode == "due":
             if self._slots is None:
                 raise Denied(409, "this collector grants no tests by itself")
-            chosen = self._slots.choose(school, request.lines, request.families or ("ipv4",))
-            need = chosen.need
-            family: Literal["ipv4", "ipv6"] = "ipv6" if chosen.family == "ipv6" else "ipv4"
-            test = Ordered(need.direction, family, need.mode, need.line, need.bits_per_second, need.why)
-            return test, chosen, chosen.warning
+            families = request.families or ("ipv4",)
+            return self._slots.choose(school, request.lines, families, request.responder)
         if request.direction is None or request.family is None:
             raise Denied(400, "direction and family are missing")
-        warning = ""
-        if self._slots is not None:
-            warning = self._slots.allow_asked(school, request.line, now=request.now, forced=request.force)
-        rate = request.bits_per_second
-        return Ordered(request.direction, request.family, request.mode, request.line, rate), None, warning
+        need = Need(request.line or "", request.direction, request.mode, request.bits_per_second, "", rank=0)
+        purpose = Purpose(urgent=True, in_person=request.now, forced=request.force)
+        if self._slots is None:
+            far_end = self._far_ends.of(request.responder, None, request.method)
+            return Chosen(need, request.family, purpose, far_end)
+        asked = Asked(need, request.family, purpose, request.responder, request.method)
+        return self._slots.allow_asked(school, asked)
 
-    def _ticket(self, agent: str, school: str, test: Ordered, holder: str, now: float) -> Ticket:
-        settings = self._settings
-        rate = self._capped(test.bits_per_second, test.mode)
-        seconds = float(settings.search if test.mode == "search" else settings.verify)
+    def _ticket(self, agent: str, school: str, chosen: Chosen, request: TicketRequest) -> Ticket:
+        settings, need = self._settings, chosen.need
+        rate = self._capped(need, chosen.far_end)
+        seconds = float(settings.search if need.mode == "search" else settings.verify)
+        if request.method == "iperf3":
+            seconds = min(request.seconds or seconds, float(settings.search))
         streams = min(settings.max_streams, streams_for(rate))
+        now = self._wall()
         return Ticket(
             agent=agent,
             school=school,
-            line=test.line,
-            responder=settings.id,
-            direction=test.direction,
-            family=test.family,
-            mode=test.mode,
+            line=need.line or None,
+            responder=chosen.far_end.id,
+            direction=need.direction,
+            family="ipv6" if chosen.family == "ipv6" else "ipv4",
+            mode=need.mode,
             bytes=min(int(settings.max_bytes), _bytes_of(rate, seconds, streams)),
             seconds=seconds,
             streams=streams,
             bits_per_second=rate,
             issued=now,
             until=now + float(settings.ticket_valid),
-            holder=holder,
+            holder=request.holder,
             nonce=new_nonce(),
         )
 
-    def _reserved(self, ticket: Ticket, slots: SlotRoom) -> GrantedTest:
+    def _reserved(self, ticket: Ticket, far_end: FarEnd) -> GrantedTest:
+        """What the ledger keeps: until when it is surely over, and what it may take of the line."""
         now = datetime.fromtimestamp(ticket.issued, UTC)
+        most_seconds = float(self._settings.ticket_valid) + SETUP_SECONDS + ticket.seconds
         return GrantedTest(
             ticket.nonce,
             ticket.school,
             ticket.line or "",
+            ticket.responder,
             ticket.direction,
             ticket.family,
             ticket.mode,
-            ticket.bits_per_second or slots.most_rate or SETUP_RATE,
+            ticket.bits_per_second or far_end.most_rate or SETUP_RATE,
             ticket.bytes,
             now,
-            slots.reserved_until(now, float(self._settings.ticket_valid), ticket.seconds),
+            now + timedelta(seconds=most_seconds),
         )
 
-    def _capped(self, wanted: int | None, mode: str) -> int | None:
-        """A search goes no further than the responder and the county's line allow."""
-        most = self._slots.most_rate if self._slots is not None and mode == "search" else None
-        rates = [int(rate) for rate in (wanted, self._settings.max_rate, most) if rate is not None]
-        return min(rates) if rates else None
+    def _capped(self, need: Need, far_end: FarEnd) -> int | None:
+        """A search goes no further than the responder and its line allow."""
+        most = far_end.most_rate if self._slots is not None and need.mode == "search" else None
+        rates = [rate for rate in (need.bits_per_second, self._settings.max_rate, most) if rate is not None]
+        return int(min(rates)) if rates else None
 
     def _refuse_unservable(self, request: TicketRequest) -> None:
         settings = self._settings
-        if request.responder not in (None, settings.id):
-            raise Denied(409, f"there is no responder {request.responder!r}; allowed: {settings.id}")
         if len(request.holder) != 64:
             raise Denied(409, "holder is not a SHA-256 in hexadecimal")
         if request.bits_per_second is not None and not 1000 <= request.bits_per_second <= 10**12:
             raise Denied(409, "bits_per_second is not between 1 kbit/s and 1 Tbit/s")
+        if request.mode == "due" and request.method != "tcp":
+            raise Denied(409, "what is due is tested by method tcp")
         if request.mode == "verify" and not request.bits_per_second:
             raise Denied(409, "a verify run needs bits_per_second")
         over = settings.max_rate is not None and (request.bits_per_second or 0) > settings.max_rate
@@ -241,10 +258,3 @@ class TicketOffice:
 def _bytes_of(rate: int | None, seconds: float, streams: int) -> int:
     """What the rate moves in that time, a tenth more, and what may wait unsent in the sender's buffers."""
     return round((rate or SETUP_RATE) * seconds / 8 * 1.1) + 2 * MOST_UNSENT_BYTES * streams
-
-
-def open_office(
-    settings: ResponderSettings, data_directory: Path, slots: SlotRoom | None = None
-) -> TicketOffice:
-    """The office of a collector, with the key in its data directory. Raises TicketError, one line."""
-    return TicketOffice(settings, load_key(data_directory / KEY_FILE), slots=slots)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
+import sqlalchemy as sa
 
-from collector.responder.ledger import LEDGER_FILE, Ledger
-from collector.responder.office import TicketOffice, open_office
+from collector.registry import Registry
+from collector.responder.ledger import Ledger
+from collector.responder.office import TicketOffice
 from collector.responder.process import ResponderProcess
 from collector.responder.settings import ResponderSettings
-from collector.responder.slot_room import Schools, SlotRoom, VerdictsOf
+from collector.responder.slot_room import SlotRoom, VerdictsOf
 from collector.responder.ticket import KEY_FILE, load_key
 from config.calendar import SchoolCalendar
-from config.clock import Clock, SystemClock
+from config.clock import Clock
+
+log = logging.getLogger(__name__)
 
 
 class Neighbours(Protocol):
@@ -31,53 +37,41 @@ def open_far_end(
     data_directory: Path,
     stack: ExitStack,
     *,
-    registry: Schools | None = None,
-    verdicts: Neighbours | None = None,
-    clock: Clock | None = None,
+    registry: Registry,
+    verdicts: Neighbours,
+    clock: Clock,
 ) -> TicketOffice | None:
     """Start the responder (unless ``enabled: false``: then another machine runs it) and open the office.
 
-    With a registry and verdicts it grants by slots, else whatever is asked for. None without settings.
-    Raises TicketError or ResponderFailed, one line each.
+    None without settings. Raises TicketError or ResponderFailed, one line each.
     """
     if settings is None:
         return None
-    slots = None
-    if registry is not None and verdicts is not None:
-        slots = _open_slots(
-            settings,
-            data_directory,
-            stack,
-            registry=registry,
-            verdicts=verdicts,
-            clock=clock or SystemClock(),
-        )
+
+    def now() -> datetime:
+        return datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
+
+    ledger = Ledger(registry)
     if settings.enabled:
-        report = (slots.responder_says,) if slots is not None else ()
-        process = ResponderProcess(settings, data_directory, *report)
+        process = ResponderProcess(settings, data_directory, settling(ledger, now))
         stack.callback(process.stop)
         settings = msgspec.structs.replace(settings, port=process.start())
-    return open_office(settings, data_directory, slots)
+    key = load_key(data_directory / KEY_FILE)
+    judge = VerdictsOf(verdicts)
+    slots = SlotRoom(settings, ledger, registry, judge, verdicts.calendar, salt=key, now=now)
+    return TicketOffice(settings, key, slots=slots)
 
 
-def _open_slots(
-    settings: ResponderSettings,
-    data_directory: Path,
-    stack: ExitStack,
-    *,
-    registry: Schools,
-    verdicts: Neighbours,
-    clock: Clock,
-) -> SlotRoom:
-    ledger = Ledger(data_directory / LEDGER_FILE)
-    stack.callback(ledger.close)
-    return SlotRoom(
-        settings.slots,
-        ledger,
-        registry,
-        VerdictsOf(verdicts),
-        verdicts.calendar,
-        salt=load_key(data_directory / KEY_FILE),
-        now=lambda: datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC),
-        hears_responder=settings.enabled,
-    )
+def settling(ledger: Ledger, now: Callable[[], datetime]) -> Callable[[str, int | None], None]:
+    """What writes down that a test began (None), or that it is over and moved so much."""
+
+    def settle(test_id: str, moved_bytes: int | None) -> None:
+        try:
+            if moved_bytes is None:
+                ledger.begun(test_id)
+            else:
+                ledger.moved(test_id, moved_bytes, now())
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("capacity test not settled test=%s error=%s", test_id, error)
+
+    return settle

@@ -1,8 +1,9 @@
-"""``POST /api/v1/tickets``: an agent asks for a test."""
+"""``POST /api/v1/tickets``: an agent asks for a test; ``…/over``: it says that one is over."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -16,9 +17,11 @@ from collector.ingest.answers import Answer
 from collector.ingest.credentials import identify
 from collector.ingest.intake import Agents
 from collector.responder.denied import Denied
-from collector.responder.office import TicketOffice, TicketRequest
+from collector.responder.office import TestOver, TicketOffice, TicketRequest
 
 MAX_BODY_BYTES = 4096
+
+T = TypeVar("T")
 
 
 class TicketRooms(Protocol):
@@ -36,25 +39,38 @@ class TicketRooms(Protocol):
 def ticket_routes(rooms: TicketRooms) -> list[Route]:
     """The routes of this room."""
 
-    async def issue(request: Request) -> Response:
-        try:
-            return await _issued(request, rooms)
-        except Answer as answer:
-            return answer.response()
-        except Denied as denied:
-            return _refusal(denied)
+    def answering(handler: Callable[[Request, TicketRooms], Awaitable[Response]], path: str) -> Route:
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request, rooms)
+            except Answer as refused:
+                return refused.response()
+            except Denied as denied:
+                return _refusal(denied)
 
-    return [permitted(Permission.AGENT, Route("/api/v1/tickets", issue, methods=["POST"]))]
+        return permitted(Permission.AGENT, Route(path, answer, methods=["POST"]))
+
+    return [answering(_issued, "/api/v1/tickets"), answering(_ended, "/api/v1/tickets/over")]
 
 
 async def _issued(request: Request, rooms: TicketRooms) -> Response:
-    agent = identify(request, rooms.registry)
+    agent, office = identify(request, rooms.registry), _office(rooms)
+    wanted = _asked(await _body(request), TicketRequest)
+    host = request.url.hostname or ""
+    grant = await run_in_threadpool(office.issue, agent.agent_id, agent.school_id, wanted, host)
+    return Response(msgspec.json.encode(grant), media_type="application/json")
+
+
+async def _ended(request: Request, rooms: TicketRooms) -> Response:
+    agent, office = identify(request, rooms.registry), _office(rooms)
+    await run_in_threadpool(office.over, agent.school_id, _asked(await _body(request), TestOver))
+    return Response(status_code=204)
+
+
+def _office(rooms: TicketRooms) -> TicketOffice:
     if rooms.tickets is None:
         raise Denied(409, "this collector has no responder")
-    wanted = _asked(await _body(request))
-    host = request.url.hostname or ""
-    grant = await run_in_threadpool(rooms.tickets.issue, agent.agent_id, agent.school_id, wanted, host)
-    return Response(msgspec.json.encode(grant), media_type="application/json")
+    return rooms.tickets
 
 
 async def _body(request: Request) -> bytes:
@@ -66,9 +82,9 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _asked(body: bytes) -> TicketRequest:
+def _asked(body: bytes, shape: type[T]) -> T:
     try:
-        return json_of(body, TicketRequest)
+        return json_of(body, shape)
     except msgspec.DecodeError as error:
         raise Denied(400, str(error)) from None
 

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import msgspec
 
 from collector.responder.denied import Denied
+from collector.responder.far_ends import FarEnd
 from collector.responder.settings import SlotSettings
 from config.calendar import Hours, SchoolCalendar
 from config.school import School
@@ -26,6 +27,7 @@ class Reserved(msgspec.Struct, frozen=True):
     """A test that was granted and may still run: its rate (bit/s at the IP layer) and until when."""
 
     school: str
+    responder: str
     bits_per_second: int
     until: datetime
 
@@ -48,14 +50,6 @@ class Circumstances(msgspec.Struct, frozen=True):
 
     now: datetime
     suppressions: Sequence[Suppression] = ()
-
-
-class Load(msgspec.Struct, frozen=True):
-    """What room there is: tests that may still run, and what the school's tests of this month moved."""
-
-    now: datetime
-    reserved: Sequence[Reserved]
-    month_bytes: int
 
 
 class Purpose(msgspec.Struct, frozen=True):
@@ -91,35 +85,35 @@ class Slots:
         if not purpose.urgent and seen.now < self.moment(school, seen.now):
             raise Denied(503, "waits for the school's moment of the day", self._poll)
 
-    def refuse_load(self, school: School, rate: int, test_bytes: int, seen: Load, *, forced: bool) -> None:
-        """Raises Denied unless the month's bytes and the county's line have room for such a test."""
-        left = int(self._settings.bytes_per_month) - seen.month_bytes
-        if test_bytes > left and not forced:
+    def refuse_bytes(self, test_bytes: int, month_bytes: int) -> None:
+        """Raises Denied unless a school whose tests moved so much this month may have such a test."""
+        left = int(self._settings.bytes_per_month) - month_bytes
+        if test_bytes > left:
             raise Denied(429, f"{_size(max(0, left))} are left of this month's; it needs {_size(test_bytes)}")
-        running = [each for each in seen.reserved if each.until > seen.now]
-        if any(each.school == school.id for each in running):
-            raise Denied(503, "a test of this school runs", self._wait(running, seen.now))
-        if self.most_rate is None and len(running) >= self._settings.at_once:
-            raise Denied(503, f"{len(running)} tests run", self._wait(running, seen.now))
-        if self.most_rate is not None and rate > self.most_rate:
-            most = format_rate(self.most_rate)
-            raise Denied(409, f"{format_rate(rate)} is more than the county's line may give, {most}")
-        used = sum(each.bits_per_second for each in running)
-        if self.most_rate is not None and used + rate > self.most_rate:
-            taken = f"{format_rate(used)} of {format_rate(self.most_rate)}"
-            raise Denied(503, f"{taken} are in use", self._wait(running, seen.now))
+
+    def refuse_share(
+        self, wanted: Reserved, far_end: FarEnd, running: Sequence[Reserved], now: datetime
+    ) -> None:
+        """Raises Denied unless the far end's line has room for it beside all tests that may still run."""
+        rate, most = wanted.bits_per_second, far_end.most_rate
+        beside = [each for each in running if each.responder == far_end.id]
+        used = sum(each.bits_per_second for each in beside)
+        if any(each.school == wanted.school for each in running):
+            raise Denied(503, "a test of this school runs", self._wait(running, now))
+        if most is None and len(beside) >= far_end.at_once:
+            raise Denied(503, f"{len(beside)} tests run", self._wait(beside, now))
+        if most is not None and rate > most:
+            what = f"{format_rate(rate)} is more than the county's line may give"
+            raise Denied(409, f"{what}, {format_rate(most)}")
+        if most is not None and used + rate > most:
+            taken = f"{format_rate(used)} of {format_rate(most)}"
+            raise Denied(503, f"{taken} are in use", self._wait(beside, now))
 
     def warning(self, now: datetime) -> str:
         """What somebody should know who tests now; empty for nothing."""
         return (
             "lessons are on: the test takes the line from them" if self._calendar.in_school_hours(now) else ""
         )
-
-    @property
-    def most_rate(self) -> int | None:
-        """What all tests together may take of the county's line; None where the line is not declared."""
-        line = self._settings.county_line
-        return None if line is None else round(line * self._settings.share)
 
     def month_start(self, now: datetime) -> datetime:
         """When the month of ``now`` began, by the county's clock."""

@@ -21,6 +21,7 @@ ON_BOTH = (
     "tests/collector/registry/test_copies.py",
     "tests/collector/registry/test_registry.py",
     "tests/collector/reports/test_mailing.py",
+    "tests/collector/responder/test_ledger.py",
     "tests/collector/verdicts/test_room.py",
 )
 """The contract suites: each runs on SQLite and on PostgreSQL."""

@@ -16,7 +16,6 @@ import sys
 import time
 from typing import Any
 
-from collector.responder.ledger import LEDGER_FILE
 from config import settings
 from tests.lab import addresses, services
 from tests.lab.county import BuiltCounty
@@ -83,9 +82,9 @@ def fill(county: BuiltCounty) -> None:
 
 def noticed(stage: Stage) -> list[str]:
     """What the collector noticed that asks for a verify at once."""
-    ledger = stage.lab.directory / "collector" / LEDGER_FILE
-    with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
-        return [why for (why,) in connection.execute("SELECT why FROM triggers")]
+    file = stage.lab.directory / "collector" / "registry.db"
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        return [why for (why,) in connection.execute("SELECT why FROM capacity_triggers")]
 
 
 def asked(stage: Stage) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""A county's schools on a paper clock: agents that ask, tests that take their time, points that come back."""
+"""A county's schools on a paper clock: agents that ask, tests that take their time, points that come back.
+
+Its collectors share one database and nothing else; a balancer gives each request to any of them.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from agent.probes.capacity import HOURS
+from collector.registry import Registry
 from collector.responder.denied import Denied
 from collector.responder.ledger import Ledger
-from collector.responder.office import Grant, TicketOffice, TicketRequest
-from collector.responder.settings import ResponderSettings, SlotSettings
+from collector.responder.office import Grant, TestOver, TicketOffice, TicketRequest
+from collector.responder.settings import OtherSettings, ResponderSettings, SlotSettings
 from collector.responder.slot_room import SlotRoom
 from collector.responder.ticket import holder_of
 from config.calendar import SchoolCalendar
@@ -44,15 +48,18 @@ class Ran(msgspec.Struct, frozen=True):
     passed: bool | None
     why: str
     asked: int
+    responder: str
 
 
 class County:
-    """Schools with lines of a true rate, a collector's office, and a clock that only this moves."""
+    """Schools with lines of a true rate, collectors' offices, and a clock that only this moves."""
 
     def __init__(
         self, true_rates: dict[str, int], slots: SlotSettings, start: datetime, *, seed: int = 1,
-        calendar: SchoolCalendar | None = None, power_cut: tuple[str, ...] = (), classes: int = 4,
+        registries: Sequence[Registry], calendar: SchoolCalendar | None = None,
+        power_cut: tuple[str, ...] = (), classes: int = 4, others: tuple[OtherSettings, ...] = (),
     ) -> None:  # fmt: skip
+        """One collector for each of the ``registries``, which are of one database."""
         self.true_rates = true_rates
         self.calendar = calendar or SchoolCalendar()
         self.now = start
@@ -63,17 +70,25 @@ class County:
             name: School(id=name, classes=classes, lines=(Line(id="l1"),), power_cut=power_cut)
             for name in true_rates
         }
-        self.ledger = Ledger(":memory:")
+        self.ledger = Ledger(registries[0])
         self.plan = shipped_plans()["shandan"]
         self._random = random.Random(seed)
-        self._asked_last: dict[str, str] = {}
-        self._unsent: dict[str, Point] = {}
-        settings = ResponderSettings(slots=slots, verify=Seconds(4), tickets_per_hour=1000)
+        self._ended: dict[str, tuple[TestOver, Point]] = {}
+        settings = ResponderSettings(
+            slots=slots, verify=Seconds(4), tickets_per_hour=1000, enabled=False, others=others
+        )
+        self.offices = [self._office(settings, registry) for registry in registries]
+
+    def _office(self, settings: ResponderSettings, registry: Registry) -> TicketOffice:
         room = SlotRoom(
-            slots, self.ledger, self, self, self.calendar, salt=b"county", now=lambda: self.now
-        )  # fmt: skip
-        self.room = room
-        self.office = TicketOffice(settings, KEY, wall=self._wall, slots=room)
+            settings, Ledger(registry), self, self, self.calendar, salt=b"county", now=lambda: self.now
+        )
+        return TicketOffice(settings, KEY, wall=self._wall, slots=room)
+
+    @property
+    def office(self) -> TicketOffice:
+        """That of the collector which the balancer chooses this time."""
+        return self._random.choice(self.offices)
 
     def _wall(self) -> float:
         return self.now.timestamp()
@@ -108,10 +123,8 @@ class County:
 
     def _ask(self, name: str, poll: float) -> float:
         """One question; the seconds until the next."""
-        request = TicketRequest(
-            mode="due", holder=holder_of("s"), lines=("l1",), families=("ipv4", "ipv6"),
-            after=self._asked_last.pop(name, ""),
-        )  # fmt: skip
+        lines = tuple(line.id for line in self.schools[name].lines)
+        request = TicketRequest("due", holder_of("s"), lines=lines, families=("ipv4", "ipv6"))
         try:
             grant = self.office.issue(f"{name}-1", name, request, "county")
         except Denied as denied:
@@ -131,16 +144,17 @@ class County:
         passed = rate >= (test.bits_per_second or 0) if test.mode == "verify" else None
         self.ran.append(
             Ran(name, test.line or "", test.direction, test.mode, cap, moved, starts,
-                starts + timedelta(seconds=seconds), passed, test.why, test.bits_per_second or 0)
+                starts + timedelta(seconds=seconds), passed, test.why, test.bits_per_second or 0,
+                grant.responder.id)
         )  # fmt: skip
-        self._asked_last[name] = grant.test_id
-        self._unsent[name] = point_of(grant, rate, moved, passed, starts)
+        self._ended[name] = (TestOver(grant.test_id, moved), point_of(grant, rate, moved, passed, starts))
         return seconds + 2.0
 
     def _push(self, name: str) -> None:
-        """A result comes once its test is over."""
-        point = self._unsent.pop(name, None)
-        if point is not None:
+        """A test is over: its slot is given back, and its result comes."""
+        if name in self._ended:
+            over, point = self._ended.pop(name)
+            self.office.over(name, over)
             self.evidence[name] += evidence_of(point, self.schools[name])
             self.office.on_points(name, [point])
 
@@ -149,8 +163,10 @@ def point_of(grant: Grant, rate: int, moved: int, passed: bool | None, at: datet
     """What an agent would tell of such a test."""
     test = grant.test
     assert test is not None
-    tags = {"line": "l1", "responder": "county", "direction": test.direction, "family": test.family,
-            "mode": test.mode, "method": "tcp"}  # fmt: skip
+    tags = {
+        "line": test.line or "", "responder": grant.responder.id, "direction": test.direction,
+        "family": test.family, "mode": test.mode, "method": "tcp",
+    }  # fmt: skip
     capped = passed is None and rate >= 0.95 * (grant.bits_per_second or 10**12)
     bound = "lower" if passed or capped else "upper" if passed is False else "equal"
     fields: dict[str, FieldValue] = {

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -15,8 +14,7 @@ import pytest
 from agent.capacity.order import NotNow
 from agent.probe import NoData, Site
 from agent.probes.capacity import Capacity, Settings
-from collector.responder.ledger import LEDGER_FILE, Ledger
-from collector.responder.office import TicketRequest
+from collector.responder.ledger import Ledger
 from collector.settings import CollectorSettings
 from config.points import encode
 from config.school import Line, School
@@ -50,7 +48,7 @@ def site(county: Running, agent: str = "a1") -> Site:
 
 
 def test_an_agent_tests_what_the_collector_wants_and_no_more(county: Running) -> None:
-    ledger = Ledger(county.rooms.settings.data / LEDGER_FILE)
+    ledger = Ledger(county.rooms.registry)
     at = county.rooms.clock.wall_ns() / 1e9
     ledger.order("s1", "l1", datetime.fromtimestamp(at, UTC), forced=False, tests=2)
     probe = Capacity(Settings(families=("ipv4",), busy_cpu=1.0), site(county))
@@ -75,7 +73,6 @@ def test_an_agent_tests_what_the_collector_wants_and_no_more(county: Running) ->
     _ask_until_refused(probe)
     with pytest.raises(NoData, match="no test now"):  # told to come later: not asked again meanwhile
         probe.measure(a_run(30.0))
-    ledger.close()
 
 
 def _ask_until_refused(probe: Capacity) -> None:
@@ -125,24 +122,6 @@ def test_an_admin_orders_suppresses_and_resumes_from_the_command_line(
     assert point.tags["mode"] == "search"
     status, text = said("list", "s1", "--json")
     assert msgspec.json.decode(text)[0]["line"] == "l1"
-
-
-def test_a_ticket_that_nobody_uses_costs_nothing_and_the_ledger_is_private(county: Running) -> None:
-    file = county.rooms.settings.data / LEDGER_FILE
-    ledger = Ledger(file)
-    assert {stat.S_IMODE(each.stat().st_mode) for each in file.parent.glob("tests.db*")} == {0o600}
-    assert county.rooms.tickets is not None
-    now = datetime.fromtimestamp(county.rooms.clock.wall_ns() / 1e9, UTC)
-    wanted = TicketRequest("search", "0" * 64, "down", "ipv4", bits_per_second=20_000_000, now=True)
-    unused = county.rooms.tickets.issue("a1", "s1", wanted, "127.0.0.1")
-    assert ledger.bytes_since("s1", now - timedelta(minutes=1)) == unused.bytes
-    again = msgspec.structs.replace(wanted, after=unused.test_id)
-    used = county.rooms.tickets.issue("a1", "s1", again, "127.0.0.1")
-    assert ledger.bytes_since("s1", now - timedelta(minutes=1)) == used.bytes
-    ledger.begun(used.test_id)
-    ledger.drop_unused(now + timedelta(hours=1))
-    assert ledger.bytes_since("s1", now - timedelta(minutes=1)) == used.bytes  # nobody knows what it moved
-    ledger.close()
 
 
 def test_what_a_person_ran_is_recorded_when_they_ask_for_it(county: Running, tmp_path: Path) -> None:

@@ -1,13 +1,21 @@
-"""300 schools on paper clocks: no overlap beyond the share, everyone tested in its window, budgets kept."""
+"""300 schools on paper clocks: no overlap beyond the share, everyone tested in its window, budgets kept.
+
+Two collectors behind a balancer grant the tests.
+"""
 
 from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import msgspec
+import pytest
 
+from collector.registry import Registry
 from collector.responder.needs import Trigger
 from collector.responder.settings import SlotSettings
 from collector.responder.slots import Suppression
@@ -16,16 +24,35 @@ from config.units import BitsPerSecond, Bytes, Seconds
 from tests.collector.responder.fleet import County, M, local, most_at_once
 
 MONDAY = local(2026, 11, 23)
-POLL = 1800.0
+POLL = 3600.0
+MakeCounty = Callable[..., County]
 
 
-def test_a_county_of_300_schools_is_tested_in_a_day_within_share_hours_and_bytes() -> None:
+@pytest.fixture
+def make_county(tmp_path: Path) -> Iterator[MakeCounty]:
+    """A county of two collectors."""
+    opened: list[Registry] = []
+
+    def make(*given: Any, **options: Any) -> County:
+        url = f"sqlite:///{tmp_path}/{len(opened)}.db"
+        registries = [Registry.open(url) for _ in range(2)]
+        opened.extend(registries)
+        return County(*given, registries=registries, **options)
+
+    yield make
+    for each in opened:
+        each.close()
+
+
+def test_a_county_of_300_schools_is_tested_in_a_day_within_share_hours_and_bytes(
+    make_county: MakeCounty,
+) -> None:
     draw = random.Random(7)
     rates = {f"s{number:03}": draw.choice([60, 90, 100, 300, 500]) * M for number in range(300)}
     slots = SlotSettings(
         county_line=BitsPerSecond(2000 * M), share=0.5, bytes_per_month=Bytes(10 * 10**9), poll=Seconds(POLL)
     )
-    county = County(rates, slots, MONDAY, power_cut=("22:30-06:00",))
+    county = make_county(rates, slots, MONDAY, power_cut=("22:30-06:00",))
     county.run_until(MONDAY + timedelta(days=1), POLL)
     ran = county.ran
     assert most_at_once(ran) <= 1000 * M
@@ -42,16 +69,18 @@ def test_a_county_of_300_schools_is_tested_in_a_day_within_share_hours_and_bytes
     assert len(hours) >= 5  # spread, not all at the end of lessons
 
 
-def test_a_schools_bytes_of_the_month_end_its_tests() -> None:
+def test_a_schools_bytes_of_the_month_end_its_tests(make_county: MakeCounty) -> None:
     budget = 300 * 10**6
-    county = County({"s1": 100 * M}, SlotSettings(bytes_per_month=Bytes(budget), poll=Seconds(POLL)), MONDAY)
+    county = make_county(
+        {"s1": 100 * M}, SlotSettings(bytes_per_month=Bytes(budget), poll=Seconds(POLL)), MONDAY
+    )
     county.run_until(MONDAY + timedelta(days=3), POLL)
     assert 0 < sum(each.bytes for each in county.ran) <= budget
     assert any("of this month's" in reason for _, reason in county.refusals)
 
 
-def test_suppression_acts_at_once_and_ends() -> None:
-    county = County({f"s{n}": 100 * M for n in range(20)}, SlotSettings(poll=Seconds(POLL)), MONDAY)
+def test_suppression_acts_at_once_and_ends(make_county: MakeCounty) -> None:
+    county = make_county({f"s{n}": 100 * M for n in range(20)}, SlotSettings(poll=Seconds(POLL)), MONDAY)
     exam = Suppression(MONDAY, MONDAY + timedelta(days=1), "exams")
     county.ledger.suppress(exam)
     county.run_until(MONDAY + timedelta(days=1), POLL)
@@ -63,8 +92,8 @@ def test_suppression_acts_at_once_and_ends() -> None:
     assert {each.school for each in county.ran} == set(county.true_rates)
 
 
-def test_a_met_school_is_verified_again_before_its_evidence_expires() -> None:
-    county = County({"s1": 500 * M}, SlotSettings(poll=Seconds(3600)), MONDAY)
+def test_a_met_school_is_verified_again_before_its_evidence_expires(make_county: MakeCounty) -> None:
+    county = make_county({"s1": 500 * M}, SlotSettings(poll=Seconds(3600)), MONDAY)
     county.run_until(MONDAY + timedelta(days=1), 3600)
     assert county.answer("s1") == "met"
     for day in range(2, 90):
@@ -74,9 +103,11 @@ def test_a_met_school_is_verified_again_before_its_evidence_expires() -> None:
     assert 3 <= len(verifies) <= 8
 
 
-def test_a_line_cut_in_the_night_is_not_met_after_the_next_verify_and_its_second_try() -> None:
+def test_a_line_cut_in_the_night_is_not_met_after_the_next_verify_and_its_second_try(
+    make_county: MakeCounty,
+) -> None:
     """100 → 60 Mbit/s without a trace in the port, though a peak of 98 was seen last week."""
-    county = County({"s1": 100 * M}, SlotSettings(poll=Seconds(600)), MONDAY, classes=1)
+    county = make_county({"s1": 100 * M}, SlotSettings(poll=Seconds(600)), MONDAY, classes=1)
     classes = 100 * M // (county.egress("s1").needed or 0)
     county.schools["s1"] = msgspec.structs.replace(county.schools["s1"], classes=classes)
     county.run_until(MONDAY + timedelta(days=1), 600)
@@ -103,8 +134,8 @@ def _peak(county: County) -> None:
         county.evidence["s1"].append(peak)
 
 
-def test_a_port_change_asks_for_a_verify_at_once() -> None:
-    county = County({"s1": 500 * M}, SlotSettings(poll=Seconds(600)), MONDAY)
+def test_a_port_change_asks_for_a_verify_at_once(make_county: MakeCounty) -> None:
+    county = make_county({"s1": 500 * M}, SlotSettings(poll=Seconds(600)), MONDAY)
     county.run_until(MONDAY + timedelta(days=2), 600)
     before = len(county.ran)
     noticed = MONDAY + timedelta(days=2, minutes=5)
@@ -115,20 +146,22 @@ def test_a_port_change_asks_for_a_verify_at_once() -> None:
     assert new[0].starts - noticed <= timedelta(minutes=20)
 
 
-def test_a_plateau_on_a_line_that_is_not_known_is_looked_into_at_once() -> None:
+def test_a_plateau_on_a_line_that_is_not_known_is_looked_into_at_once(make_county: MakeCounty) -> None:
     """Not at the school's moment of the day, as an unknown that nothing points at."""
     for noticed in (False, True):
-        county = County({"s1": 500 * M}, SlotSettings(poll=Seconds(600)), MONDAY)
+        county = make_county({"s1": 500 * M}, SlotSettings(poll=Seconds(600)), MONDAY)
         if noticed:
             county.ledger.notice("s1", Trigger("l1", MONDAY + timedelta(minutes=5), "a plateau"))
         county.run_until(MONDAY + timedelta(hours=1), 600)
         assert [each.why for each in county.ran][:1] == (["a plateau"] if noticed else [])
 
 
-def test_an_order_comes_at_the_next_question_but_waits_for_the_end_of_lessons_unless_forced() -> None:
+def test_an_order_comes_at_the_next_question_but_waits_for_the_end_of_lessons_unless_forced(
+    make_county: MakeCounty,
+) -> None:
     monday_lessons = MONDAY + timedelta(hours=10)
     for forced in (False, True):
-        county = County({"s1": 500 * M}, SlotSettings(poll=Seconds(600)), monday_lessons)
+        county = make_county({"s1": 500 * M}, SlotSettings(poll=Seconds(600)), monday_lessons)
         county.ledger.order("s1", "", monday_lessons, forced=forced, tests=2)
         county.run_until(monday_lessons + timedelta(hours=1), 600)
         assert bool(county.ran) is forced

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from collector.registry import Registry
 from collector.responder.denied import Denied
-from collector.responder.ledger import Ledger
-from collector.responder.settings import SlotSettings
+from collector.responder.far_ends import FarEnds
+from collector.responder.settings import ResponderSettings, SlotSettings
 from collector.responder.slot_room import SlotRoom
-from collector.responder.slots import Circumstances, Load, Purpose, Reserved, Slots, Suppression
+from collector.responder.slots import Circumstances, Purpose, Reserved, Slots, Suppression
 from config.calendar import SchoolCalendar
 from config.points import Point
 from config.school import Line, School
@@ -22,11 +23,9 @@ SCHOOL = School("s1", lines=(Line(id="l1"),), power_cut=("22:30-06:00",))
 IN_LESSONS = local(2026, 11, 23, 10)
 EVENING = local(2026, 11, 23, 20)
 NIGHT = local(2026, 11, 23, 23)
-SLOTS = Slots(
-    SlotSettings(county_line=BitsPerSecond(1000 * M), bytes_per_month=Bytes(2 * 10**9)),
-    SchoolCalendar(),
-    b"salt",
-)
+SETTINGS = SlotSettings(county_line=BitsPerSecond(1000 * M), bytes_per_month=Bytes(2 * 10**9))
+SLOTS = Slots(SETTINGS, SchoolCalendar(), b"salt")
+UNTIL = EVENING + timedelta(seconds=20)
 
 
 @pytest.mark.parametrize(
@@ -53,44 +52,48 @@ def test_hours(seen: Circumstances, purpose: Purpose, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "size", "running", "month", "refusal"),
+    ("slots", "rate", "running", "refusal"),
     [
-        (M, 2 * 10**9, [], 10**9, (429, "1.00 GB are left of this month's; it needs 2.00 GB")),
-        (M, 10**6, [("s1", M)], 0, (503, "a test of this school runs")),
-        (600 * M, 10**6, [], 0, (409, "600 Mbit/s is more than the county's line may give, 500 Mbit/s")),
-        (200 * M, 10**6, [("s2", 400 * M)], 0, (503, "400 Mbit/s of 500 Mbit/s are in use")),
+        (SETTINGS, M, ("s1", "edu", M), (503, "a test of this school runs")),
+        (SETTINGS, 600 * M, None, (409, "600 Mbit/s is more than the county's line may give, 500 Mbit/s")),
+        (SETTINGS, 200 * M, ("s2", "county", 400 * M), (503, "400 Mbit/s of 500 Mbit/s are in use")),
+        (SlotSettings(at_once=1), M, ("s2", "county", M), (503, "1 tests run")),
     ],
 )
-def test_room(
-    rate: int, size: int, running: list[tuple[str, int]], month: int, refusal: tuple[int, str]
+def test_share(
+    slots: SlotSettings, rate: int, running: tuple[str, str, int] | None, refusal: tuple[int, str]
 ) -> None:
-    until = EVENING + timedelta(seconds=20)
-    load = Load(EVENING, [Reserved(school, taken, until) for school, taken in running], month)
+    far_end = FarEnds(ResponderSettings(slots=slots)).of(None, None)
+    beside = [Reserved(*running, UNTIL)] if running else []
     with pytest.raises(Denied) as denied:
-        SLOTS.refuse_load(SCHOOL, rate, size, load, forced=False)
+        SLOTS.refuse_share(Reserved("s1", "county", rate, UNTIL), far_end, beside, EVENING)
     assert (denied.value.status, denied.value.reason) == refusal
     assert denied.value.retry_after_seconds == (21 if running else 0)
+    SLOTS.refuse_share(
+        Reserved("s1", "county", M, UNTIL), far_end, [Reserved("s2", "edu", 9999 * M, UNTIL)], EVENING
+    )
 
 
-def test_without_the_countys_line_declared_so_many_tests_run_at_once() -> None:
-    slots = Slots(SlotSettings(at_once=1), SchoolCalendar(), b"salt")
-    load = Load(EVENING, [Reserved("s2", M, EVENING + timedelta(seconds=5))], 0)
-    with pytest.raises(Denied, match="1 tests run"):
-        slots.refuse_load(SCHOOL, M, 1, load, forced=False)
+def test_bytes_of_the_month() -> None:
+    SLOTS.refuse_bytes(10**9, 10**9)
+    with pytest.raises(Denied, match=r"^1\.00 GB are left of this month's; it needs 2\.00 GB$") as denied:
+        SLOTS.refuse_bytes(2 * 10**9, 10**9)
+    assert (denied.value.status, denied.value.retry_after_seconds) == (429, 0)
 
 
 def test_a_port_that_changed_while_the_collector_was_away_asks_for_a_verify(tmp_path: Path) -> None:
-    county = County({"s1": 500 * M}, SlotSettings(), EVENING)
-    ledger = Ledger(tmp_path / "tests.db")
+    registry = Registry.open(f"sqlite:///{tmp_path}/registry.db")
+    county = County({"s1": 500 * M}, SlotSettings(), EVENING, registries=[registry])
+    ledger = county.ledger
     for second, speed in enumerate((1000 * M, 1000 * M, 100 * M)):
         room = SlotRoom(
-            SlotSettings(), ledger, county, county, county.calendar, salt=b"c", now=lambda: EVENING
+            ResponderSettings(), ledger, county, county, county.calendar, salt=b"c", now=lambda: EVENING
         )  # a new one each time, as after a restart
         room.on_points("s1", [_port(speed, second)])
-    (trigger,) = ledger.triggers("s1")
+    (trigger,) = ledger.standing("s1", EVENING, EVENING).triggers
     assert trigger.why == "the port changed from 1 Gbit/s to 100 Mbit/s"
     assert trigger.at == datetime.fromtimestamp(EVENING.timestamp() + 2, UTC)
-    ledger.close()
+    registry.close()
 
 
 def _port(speed: int, second: int) -> Point:

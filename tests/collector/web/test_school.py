@@ -15,7 +15,7 @@ import pytest
 
 from collector.responder.ledger import Ledger
 from collector.responder.office import TicketOffice
-from collector.responder.settings import ResponderSettings, SlotSettings
+from collector.responder.settings import ResponderSettings
 from collector.responder.slot_room import SlotRoom, VerdictsOf
 from collector.store.interface import Aggregate, StoredWindow
 from collector.uptime.daily import Daily
@@ -139,26 +139,24 @@ def test_checks_ports_and_access_points_are_listed(client: Client) -> None:
 
 
 class Office:
-    """The real office over a ledger in memory."""
+    """The real office."""
 
     def __init__(self, rooms: PagesOnly) -> None:
-        self.ledger = Ledger(":memory:")
+        self.ledger = Ledger(rooms.registry)
         slots = SlotRoom(
-            SlotSettings(), self.ledger, rooms.registry, VerdictsOf(rooms.verdicts), rooms.verdicts.calendar,
-            salt=b"s" * 32, now=lambda: datetime.now(UTC),
+            ResponderSettings(), self.ledger, rooms.registry, VerdictsOf(rooms.verdicts),
+            rooms.verdicts.calendar, salt=b"s" * 32, now=lambda: datetime.now(UTC),
         )  # fmt: skip
         self.office = TicketOffice(ResponderSettings(), b"k" * 32, slots=slots)
 
     def orders(self, school: str) -> list[tuple[int, bool]]:
         since = datetime(2026, 3, 1, tzinfo=UTC)
-        return [(order.left, order.forced) for order in self.ledger.orders(school, since)]
+        return [(order.left, order.forced) for order in self.ledger.standing(school, since, since).orders]
 
 
 @pytest.fixture
-def office(rooms: PagesOnly) -> Iterator[Office]:
-    opened = Office(rooms)
-    yield opened
-    opened.ledger.close()
+def office(rooms: PagesOnly) -> Office:
+    return Office(rooms)
 
 
 def test_lessons_are_warned_of_and_need_insisting(rooms: PagesOnly, office: Office) -> None:
