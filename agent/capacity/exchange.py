@@ -19,7 +19,6 @@ from agent.capacity.order import Grant, Wanted
 from agent.capacity.outcome import Options, Outcome, Progress, StopReason, TooBusy
 from agent.capacity.tally import Tally
 from agent.probe import ProbeFailed, Run, Site
-from config.units import format_rate
 
 IDLE_PINGS = 10
 IDLE_PING_PAUSE_SECONDS = 0.05
@@ -122,15 +121,10 @@ class Exchange:
         return time.monotonic() - sent
 
     def _refuse_busy(self, cpu_share: float | None, users: Mark | None, way: Way) -> None:
-        if (cpu_share or 0.0) > self._options.busy_cpu_share:
-            raise TooBusy(f"skipped: a core is {cpu_share:.0%} busy before the test")
         full = self._grant.bits_per_second or _port_rate(self._site, way.interface or "")
         rate = users.bits / users.seconds if users and users.seconds else 0.0
-        if full and rate > self._options.full_share * full:
-            raise TooBusy(
-                f"skipped: users alone move {format_rate(rate)} of {format_rate(full)}; "
-                "the passive evidence decides"
-            )
+        if why := self._options.why_too_busy(cpu_share or 0.0, rate, full):
+            raise TooBusy(f"skipped: {why}")
 
     def _counter(self, way: Way) -> Counter | None:
         return LineCounter(self._site, way.interface, self._wanted.direction) if way.interface else None

@@ -11,6 +11,7 @@ from agent.capacity import tcp
 from agent.capacity.estimate import Mark
 from agent.capacity.line import Way
 from agent.probe import NoData
+from config.units import format_rate
 
 StopReason = Literal["converged", "time", "bytes", "stopped", "deadline"]
 
@@ -27,6 +28,17 @@ class Options(msgspec.Struct, frozen=True):
     interface: str | None = None
     busy_cpu_share: float = 0.30
     full_share: float = 0.80
+
+    def why_too_busy(self, cpu_share: float, users: float, full: int | None) -> str:
+        """Why a test would prove nothing now; empty when it would. ``users`` and ``full``, the rate that the
+        test may reach, are in bit/s.
+        """
+        if cpu_share > self.busy_cpu_share:
+            return f"a core is {cpu_share:.0%} busy before the test"
+        if full and users > self.full_share * full:
+            moved = f"{format_rate(users)} of {format_rate(full)}"
+            return f"users alone move {moved}; the passive evidence decides"
+        return ""
 
 
 class Progress(msgspec.Struct, frozen=True):

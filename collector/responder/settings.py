@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from config.school import NameWithin
 from config.units import BitsPerSecond, Bytes, Seconds
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -38,7 +39,7 @@ class SlotSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OtherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A further far end: a responder that runs alone with a copy of the key, or an iperf3 server."""
 
-    id: str
+    id: NameWithin
     """What lines name in their ``responders``, and the agents' settings as ``iperf3.id``."""
     host: str = ""
     """What agents are told to connect to; empty for an iperf3 server, which takes no tickets."""
@@ -57,7 +58,7 @@ class OtherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ResponderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The far end of capacity tests."""
 
-    id: str = "county"
+    id: NameWithin = "county"
     """What lines name in their ``responders``."""
     enabled: bool = True
     """false: only issue tickets, for a responder that runs alone with the same key and id."""

@@ -30,6 +30,13 @@ EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "collector.yaml"
         ("data_directory: x\njournal: {max_bytes: 1MiB}", "journal.max_bytes: at least twice"),
         ("data_directory: x\njournal: {segment_bytes: 1MiB}", "journal.segment_bytes: at least"),
         ("data_directory: x\nothers_bucket: raw", "others_bucket: another name"),
+        (
+            "data_directory: x\nresponder: {others: [{id: edu, host: e}, {id: county, host: c}]}",
+            "responder.others: an id of its own for each",
+        ),
+        ("data_directory: x\nresponder: {others: [{id: a b}]}", "responder.others[0].id"),
+        ("data_directory: x\nresponder: {others: [{id: edu, share: 2}]}", "responder.others[0].share"),
+        ("data_directory: x\nresponder: {others: [{id: edu, at_once: 0}]}", "responder.others[0].at_once"),
         ("data_directory: x\ningest: {max_body_bytes: 5}", "ingest.max_body_bytes"),
         ("data_directory: x\ningest: {max_series_per_agent: 0}", "ingest.max_series_per_agent"),
     ],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -60,6 +62,31 @@ def far_end(addresses: Sequence[str] = ("127.0.0.1",), **changes: Any) -> Iterat
         thread.join()
         route.server_close()
         responder.stop()
+
+
+@contextmanager
+def iperf3_server(port: int) -> Iterator[None]:
+    """An iperf3 server on that port of loopback."""
+    program = subprocess.Popen(("iperf3", "-s", "-p", str(port)), stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield
+    finally:
+        program.kill()
+        program.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            time.sleep(0.2)  # iperf3 serves one at a time: let it take leave of this one
+        except OSError:
+            assert time.monotonic() < deadline, "iperf3 does not listen"
+            time.sleep(0.05)
+        else:
+            return
 
 
 def a_run(seconds: float = 60.0) -> Run:

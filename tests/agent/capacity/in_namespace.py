@@ -23,6 +23,7 @@ class Job(msgspec.Struct):
     settings: list[dict[str, object]]
     stands_on: str = "gateway"
     devices: tuple[Device, ...] = ()
+    token: str = TOKEN
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
     site = Site(
         school=job.school,
         collector_url=job.url,
-        collector_token=TOKEN,
+        collector_token=job.token,
         stands_on=job.stands_on,
         devices=job.devices,
     )

@@ -36,36 +36,48 @@ class Shaped:
     def measured(self, family: str, settings: Sequence[dict[str, object]]) -> list[Point]:
         """Run the probe at the near end, once for each settings."""
         job = Job(self._urls[family], SCHOOL, [{"families": [family], **each} for each in settings])
-        found = _run(
-            *_python_in(self._near, "tests.agent.capacity.in_namespace"), given=msgspec.json.encode(job)
-        )
-        return msgspec.json.decode(found, type=list[Point])
+        return measured_in(self._near, job)
+
+
+def measured_in(space: str, job: Job) -> list[Point]:
+    """Run the probe there."""
+    argv = python_in(space, "-m", "tests.agent.capacity.in_namespace")
+    return msgspec.json.decode(_run(*argv, given=msgspec.json.encode(job)), type=list[Point])
+
+
+@contextmanager
+def two_ends() -> Iterator[tuple[str, str]]:
+    """Namespaces of a gateway, 10.99.0.1, and of a far end, 10.99.0.2, with the line «wan» between."""
+    near, far = f"xt-near-{os.getpid()}", f"xt-far-{os.getpid()}"
+    try:
+        _build(near, far)
+        yield near, far
+    finally:
+        for space in (near, far):
+            subprocess.run(("ip", "netns", "delete", space), check=False)
 
 
 @contextmanager
 def shaped(rate: str) -> Iterator[Shaped]:
     """Build, serve and take down, whatever happens."""
-    near, far = f"xt-near-{os.getpid()}", f"xt-far-{os.getpid()}"
     servers: list[subprocess.Popen[bytes]] = []
-    try:
-        _build(near, far)
-        urls = {}
-        for family, address in (("ipv4", "10.99.0.2"), ("ipv6", "fd99::2")):
-            server = subprocess.Popen(
-                (*_python_in(far, "tests.agent.capacity.far_end"), address),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
-            )  # fmt: skip
-            servers.append(server)
-            assert server.stdout is not None
-            urls[family] = server.stdout.readline().decode().strip()
-        line = Shaped(near, far, urls)
-        line.shape(rate)
-        yield line
-    finally:
-        for server in servers:
-            server.communicate(b"", timeout=10)
-        for space in (near, far):
-            subprocess.run(("ip", "netns", "delete", space), check=False)
+    with two_ends() as (near, far):
+        try:
+            urls = {}
+            for family, address in (("ipv4", "10.99.0.2"), ("ipv6", "fd99::2")):
+                server = subprocess.Popen(
+                    (*python_in(far, "-m", "tests.agent.capacity.far_end"), address),
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
+                )  # fmt: skip
+                servers.append(server)
+                assert server.stdout is not None
+                urls[family] = server.stdout.readline().decode().strip()
+            line = Shaped(near, far, urls)
+            line.shape(rate)
+            yield line
+        finally:
+            for server in servers:
+                server.communicate(b"", timeout=10)
 
 
 def _build(near: str, far: str) -> None:
@@ -80,9 +92,12 @@ def _build(near: str, far: str) -> None:
         _run("ip", "-n", space, "link", "set", "wan", "up")
 
 
-def _python_in(space: str, module: str) -> tuple[str, ...]:
-    return ("ip", "netns", "exec", space, sys.executable, "-m", module)
+def python_in(space: str, *words: str) -> tuple[str, ...]:
+    """The command that runs this Python in a namespace."""
+    return ("ip", "netns", "exec", space, sys.executable, *words)
 
 
 def _run(*command: str, given: bytes | None = None) -> bytes:
-    return subprocess.run(command, check=True, capture_output=True, cwd=ROOT, input=given).stdout
+    done = subprocess.run(command, capture_output=True, cwd=ROOT, input=given, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout

@@ -8,6 +8,7 @@ import pytest
 
 from agent.capacity import estimate
 from agent.capacity.estimate import Circumstances, Convergence, Mark
+from agent.capacity.outcome import Options
 
 
 def marks_of(rates: list[float], step: float = 0.05) -> list[Mark]:
@@ -125,3 +126,18 @@ def test_bounds() -> None:
     assert estimate.bound_of_verify(passed=True, limited_by="host_cpu") == "lower"
     assert estimate.bound_of_verify(passed=False, limited_by="nothing") == "upper"
     assert estimate.bound_of_verify(passed=False, limited_by="loss_under_reno") == "lower"
+
+
+@pytest.mark.parametrize(
+    ("cpu_share", "users", "full", "why"),
+    [
+        (0.30, 80e6, 100_000_000, ""),
+        (0.31, 0.0, None, "a core is 31% busy before the test"),
+        (0.0, 81e6, 100_000_000, "users alone move 81 Mbit/s of 100 Mbit/s; the passive evidence decides"),
+        (0.0, 81e6, None, ""),
+    ],
+)
+def test_before_which_hosts_and_lines_are_too_busy(
+    cpu_share: float, users: float, full: int | None, why: str
+) -> None:
+    assert Options().why_too_busy(cpu_share, users, full) == why

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import time
 
 import pytest
 
-from agent.capacity.iperf3 import Server, parse
+from agent.capacity.iperf3 import Server, moved_bytes, parse
 from agent.probe import ProbeFailed, Site
 from agent.probes.capacity import Capacity, Settings
 from config.measurements import check
 from config.school import School
 from config.settings import SettingsError
-from tests.agent.capacity.far_end import a_run, number
+from tests.agent.capacity.far_end import a_run, iperf3_server, number
 
 pytestmark = pytest.mark.quiet
 
@@ -24,15 +22,10 @@ def test_both_directions_give_the_same_kind_of_point() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    program = subprocess.Popen(("iperf3", "-s", "-p", str(port)), stdout=subprocess.DEVNULL)
-    try:
-        _wait_for(port)
+    with iperf3_server(port):
         server = Server(host="127.0.0.1", port=port, seconds=1, streams=2)
         settings = Settings(mode="search", method="iperf3", iperf3=server, families=("ipv4",))
         points = Capacity(settings, Site(school=School(id="s1"))).measure(a_run())
-    finally:
-        program.kill()
-        program.wait()
     assert [point.tags["direction"] for point in points] == ["down", "up"]
     for point in points:
         check(point)
@@ -50,6 +43,21 @@ def test_its_error_is_ours() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "moved"),
+    [
+        (
+            '{"intervals": [{"sum": {"bytes": 5}}, {"sum": {"bytes": 7}}], "error": "socket closed"}',
+            12,
+        ),
+        ('{"intervals": [], "error": "unable to connect"}', 0),
+        ("Segmentation fault", None),
+    ],
+)
+def test_what_a_test_that_failed_moved(said: str, moved: int | None) -> None:
+    assert moved_bytes(said) == moved
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         (Settings(mode="search", method="iperf3"), "iperf3.host: is missing"),
@@ -59,16 +67,3 @@ def test_its_error_is_ours() -> None:
 def test_settings_that_contradict(settings: Settings, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         Capacity(settings, Site(school=School(id="s1")))
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            time.sleep(0.2)  # iperf3 serves one at a time: let it take leave of this one
-        except OSError:
-            assert time.monotonic() < deadline, "iperf3 does not listen"
-            time.sleep(0.05)
-        else:
-            return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,19 +11,24 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from agent.capacity import iperf3
 from agent.capacity.order import NotNow
-from agent.probe import NoData, Site
+from agent.probe import NoData, ProbeFailed, Site
 from agent.probes.capacity import Capacity, Settings
+from collector.commands.capacity import command
 from collector.responder.ledger import Ledger
+from collector.responder.office import TicketRequest
 from collector.settings import CollectorSettings
 from config.points import encode
 from config.school import Line, School
 from config.units import BitsPerSecond
-from tests.agent.capacity.far_end import a_run, number
+from tests.agent.capacity.far_end import a_run, iperf3_server, number
 from tests.collector.running import Running, running, settings_in, wait_until
 
 DECLARED = School("s1", classes=4, lines=(Line(id="l1"),))
+SEARCH = msgspec.json.encode(TicketRequest("search", "0" * 64, "down", "ipv4", "l1", now=True))
 
 
 @pytest.fixture
@@ -105,9 +111,8 @@ def test_an_admin_orders_suppresses_and_resumes_from_the_command_line(
     file.write_text(f"data_directory: {tmp_path}\nresponder: {{}}\n")
 
     def said(*words: str) -> tuple[int, str]:
-        argv = [sys.executable, "-c", "from collector.main import main; main()", "capacity", *words]
-        done = subprocess.run([*argv, "--config", str(file)], capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout + done.stderr
+        done = CliRunner().invoke(command, [*words, "--config", str(file)])
+        return done.exit_code, done.output
 
     assert said("suppress", "--until", "2001-01-01")[0] == 2
     assert said("now", "nowhere") == (2, "error: school nowhere: is not known; «schools list» names them\n")
@@ -122,6 +127,57 @@ def test_an_admin_orders_suppresses_and_resumes_from_the_command_line(
     assert point.tags["mode"] == "search"
     status, text = said("list", "s1", "--json")
     assert msgspec.json.decode(text)[0]["line"] == "l1"
+
+
+def test_a_test_that_never_began_costs_nothing_and_gives_its_slot_to_the_next_at_once(tmp_path: Path) -> None:
+    """One test at a time; a slot that nobody gives back is held for minutes here."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    alone = {"enabled": False, "host": "127.0.0.1", "port": port, "ticket_valid": 600.0}
+    with running(settings_in(tmp_path, responder={**alone, "slots": {"in_lessons": True}})) as county:
+        county.rooms.registry.put_schools([DECLARED, School("s2", lines=(Line(id="l1"),))])
+        wanted = Settings(mode="search", families=("ipv4",), directions=("down",))
+        for agent in ("a1", "b1", "a1"):
+            with pytest.raises(ProbeFailed, match="no connection to the responder"):
+                Capacity(wanted, site(county, agent)).measure(a_run())
+        tests = Ledger(county.rooms.registry).tests_since("s1", datetime(2000, 1, 1, tzinfo=UTC))
+        assert [test.bytes for test in tests] == [0, 0]
+        held = county.request("POST", "/api/v1/tickets", SEARCH)
+        assert held.status == 200
+        refused = county.request("POST", "/api/v1/tickets", SEARCH, agent="b1")
+        assert (refused.status, refused.json) == (503, {"reason": "1 tests run"})
+        over = msgspec.json.encode({"test_id": held.json["test_id"]})
+        assert county.request("POST", "/api/v1/tickets/over", over, agent="b1").status == 204  # not its own
+        assert county.request("POST", "/api/v1/tickets", SEARCH, agent="b1").status == 503
+        assert county.request("POST", "/api/v1/tickets/over", over, agent=None).status == 401
+        assert county.request("POST", "/api/v1/tickets/over", b'{"test_id": "x"}').status == 400
+        assert county.request("POST", "/api/v1/tickets/over", over).status == 204
+        assert county.request("POST", "/api/v1/tickets", SEARCH, agent="b1").status == 200
+
+
+@pytest.mark.needs("iperf3")
+def test_iperf3_waits_for_a_slot_and_its_bytes_count(county: Running) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = iperf3.Server(host="127.0.0.1", port=port, seconds=1, streams=1)
+    settings = Settings(
+        mode="search", method="iperf3", iperf3=server, families=("ipv4",), directions=("down",), tries=1
+    )
+    with pytest.raises(ProbeFailed, match="iperf3: "):  # no server: nothing moved
+        Capacity(settings, site(county)).measure(a_run())
+    with iperf3_server(port):
+        (point,) = Capacity(settings, site(county)).measure(a_run())
+    assert point.fields["cap_bits_per_second"] == 100_000_000  # half of the county's line
+    assert 50_000_000 < number(point, "ip_bits_per_second") < 110_000_000
+    assert (point.fields["bound"], point.fields["limited_by"]) == ("lower", "rate_cap")
+    ledger = Ledger(county.rooms.registry)
+    nothing, test = ledger.tests_since("s1", datetime(2000, 1, 1, tzinfo=UTC))
+    assert (nothing.bytes, test.responder, test.mode) == (0, "county", "search")
+    assert 0.9 * number(point, "bytes") < test.bytes <= number(point, "bytes")
+    county.rooms.registry.put_schools([DECLARED, School("s2", lines=(Line(id="l1"),))])
+    assert county.request("POST", "/api/v1/tickets", SEARCH).status == 200
+    with pytest.raises(NoData, match="100 Mbit/s of 100 Mbit/s are in use"):
+        Capacity(settings, site(county, "b1")).measure(a_run(16.0))
 
 
 def test_what_a_person_ran_is_recorded_when_they_ask_for_it(county: Running, tmp_path: Path) -> None:
