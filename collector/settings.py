@@ -61,6 +61,8 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of a body as sent, compressed or not."""
     max_decoded_bytes: Bytes = Bytes(16 * MIB)
     """Of a body once decompressed; counted while it is decompressed."""
+    max_lines: Count = 100_000
+    """Of a body: a line that is refused takes memory however short it is."""
     max_bytes_in_flight: Bytes = Bytes(64 * MIB)
     """Of all bodies that are being received at one time."""
     max_requests_per_agent: Count = 8

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from collector.batch import Series
 from collector.ingest.layouts import Layout
-from collector.ingest.line_protocol import parse_head
+from collector.ingest.line_protocol import LineError, parse_head
 from collector.ingest.set_aside import Reason
 from config.measurements import Declared, Misfit
 
@@ -31,6 +31,9 @@ class Agents(Protocol):
         """The agent that a token was given to; None for a token that is unknown or revoked."""
         ...
 
+
+MAX_HEAD_CHARACTERS = 2048
+"""Of a line's measurement and tags: every head that is remembered takes so much memory."""
 
 SeriesName: TypeAlias = tuple[str, frozenset[tuple[str, str]]]
 
@@ -83,6 +86,8 @@ class AgentSeries:
         return None if found is None or found.refusal else found
 
     def _judged(self, text: str, others: bool) -> Head:
+        if len(text) > MAX_HEAD_CHARACTERS:
+            raise LineError(f"measurement and tags are longer than {MAX_HEAD_CHARACTERS} characters")
         measurement, tags = parse_head(text)
         tags.update(self._given)
         series = Series(measurement, tags, other=others or measurement not in self._declared)

@@ -35,6 +35,8 @@ _FIELD = re.compile(rf'{_NAME}=({_STRING}|[^,\s"]++)(,|(?= |\Z))', re.DOTALL)
 _OPEN_STRING = re.compile(
     rf'{_HEAD.pattern}(?:{_NAME}=(?:{_STRING}|[^,\s"]++),)*+{_NAME}="(?:[^"\\]++|\\.)*+\\?\Z', re.DOTALL
 )
+_CLOSING = re.compile(r'(?:[^"\\]++|\\.)*+"')
+_OPENING = re.compile(rf',(?:{_NAME}=(?:{_STRING}|[^,\s"]++),)*+{_NAME}="(?:[^"\\]++|\\.)*+\\?\Z', re.DOTALL)
 _PLAIN_NUMBERS = re.compile(  # short enough that float() and int() cannot leave their range
     r"(?:[^,= \\\"]++=-?(?:[0-9]{1,18}i|[0-9]{1,40}(?:\.[0-9]{1,40})?(?:e[-+]?[0-9]{1,2})?)(?:,(?!\Z)|\Z))++"
 )
@@ -122,13 +124,20 @@ def _lines_of_open_string(lines: list[str], start: int) -> int:
     text = lines[start]
     if '"' not in text or not _OPEN_STRING.match(text[:MAX_LINE_CHARACTERS]):
         return 1
+    length = len(text)
     for end in range(start + 1, len(lines)):
-        text = f"{text}\n{lines[end]}"
-        if len(text) > MAX_LINE_CHARACTERS:
+        length += 1 + len(lines[end])
+        if length > MAX_LINE_CHARACTERS:
             return 1
-        if '"' in lines[end] and not _OPEN_STRING.match(text):
+        if '"' in lines[end] and not _leaves_string_open(lines[end]):
             return end - start + 1
     return 1
+
+
+def _leaves_string_open(line: str) -> bool:
+    """Whether a line that begins inside a string ends inside one: inside that, or another that it opens."""
+    closing = _CLOSING.match(line)
+    return closing is None or _OPENING.match(line, closing.end()) is not None
 
 
 def _read(number: int, line: str, plain: bool) -> Line:

@@ -210,6 +210,8 @@ class IngestService:
     def _read(self, write: _Write, text: bytes) -> tuple[bytes, int, list[Refused], int]:
         """Parse one body: the batch to journal, its points, what was refused, how far it was moved."""
         limits = self._settings.ingest
+        if text.count(b"\n") > limits.max_lines:
+            raise Answer(413, "request too large", f"a body of at most {limits.max_lines} lines is allowed")
         moved_ns = self.clocks.correction_ns(write.identity.agent_id, write.headers.recorded)
         batch, refused = self.intake.batch(
             text,

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,11 +55,11 @@ class SetAside:
         """Count and keep refused lines of one batch. A file that cannot be written is told, not raised."""
         if not refused:
             return
-        told = b"".join(_as_json(agent_id, each) for each in refused)
+        told = _told(agent_id, refused, self._max_bytes)
         with self._lock:
             self._counts.update((agent_id, each.reason) for each in refused)
             try:
-                self._append(told[: self._max_bytes])
+                self._append(told)
             except OSError as error:
                 log.warning(
                     "set aside but not kept agent=%s lines=%d reason=%s", agent_id, len(refused), error
@@ -82,6 +83,16 @@ class SetAside:
             self._file.replace(self._file.with_suffix(".old"))
         with self._file.open("ab") as file:
             file.write(data)
+
+
+def _told(agent_id: str, refused: Iterable[Refused], max_bytes: int) -> bytes:
+    """The first refused lines as JSON lines, whole ones, as many as a file may hold."""
+    told = bytearray()
+    for line in (_as_json(agent_id, each) for each in refused):
+        if len(told) + len(line) > max_bytes:
+            break
+        told += line
+    return bytes(told)
 
 
 def _as_json(agent_id: str, refused: Refused) -> bytes:

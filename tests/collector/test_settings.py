@@ -39,6 +39,7 @@ EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "collector.yaml"
         ("data_directory: x\nresponder: {others: [{id: edu, at_once: 0}]}", "responder.others[0].at_once"),
         ("data_directory: x\ningest: {max_body_bytes: 5}", "ingest.max_body_bytes"),
         ("data_directory: x\ningest: {max_series_per_agent: 0}", "ingest.max_series_per_agent"),
+        ("data_directory: x\ningest: {max_lines: 0}", "ingest.max_lines"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(tmp_path: Path, text: str, key: str) -> None:

@@ -69,6 +69,25 @@ def test_a_bad_line_spoils_no_other(case: str, place: int) -> None:
     assert good == ["good0", "good1"]
 
 
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        ('m a="x\ny" 1', 2),
+        ('m a="x\ny",b="z\nw" 1', 3),
+        ('m a="x\ny",b=1,c="z\nno quote\nw",d=2 1', 4),
+        ('m a="x\n\\"y\nz" 1', 3),
+        ('m a="x\ny",b\nw" 1', 2),
+        ('m a="x\\\ny" 1', 2),
+    ],
+)
+@pytest.mark.fault(3)
+def test_a_string_with_line_breaks_is_refused_to_its_end(text: str, spans: int) -> None:
+    bad, *_, good = list(read_lines(f"{text}\nm f=1i 2"))
+    assert isinstance(bad, BadLine)
+    assert bad.text == "\n".join(text.split("\n")[:spans])
+    assert good == Line(text.count("\n") + 2, "m", {"f": 1}, 2)
+
+
 def test_comments_and_empty_lines_are_passed_over_and_counted() -> None:
     found = list(read_lines("# a\n\n   \r\nm f=x\n#\nm f=1i"))
     assert [line.number for line in found] == [4, 6]

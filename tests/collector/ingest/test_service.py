@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -325,6 +326,35 @@ def test_too_many_requests_of_one_agent_get_429_and_are_told_when_to_try_again(
         assert (refused.json["code"], refused.headers["retry-after"]) == ("too many requests", "5")
         assert collector.write(line(now), agent="b1").status == 204
     wait_until(lambda: collector.write(line(now)).status == 204)
+
+
+@pytest.mark.fault(1)
+def test_bombs_of_short_lines_leave_memory_flat(tmp_path: Path, now: int) -> None:
+    """A line that is refused takes hundreds of bytes, however short it is: lines are bounded as bytes are."""
+    with running(settings_in(tmp_path)) as collector:
+        most = collector.rooms.settings.ingest.max_lines
+        open_strings = (b'm f="\n' + b'\\"\n' * 22_000) * 3  # each could end far behind
+        bodies = [(413, b"x\n" * 8_000_000), (400, b"x\n" * most), (400, open_strings)]
+        resident = psutil.Process().memory_info().rss
+        for status, body in bodies:
+            with ThreadPoolExecutor(2) as pool:
+                sent = [
+                    pool.submit(collector.write, gzip.compress(body), headers={"Content-Encoding": "gzip"})
+                    for _ in range(2)
+                ]
+            assert {each.result().status for each in sent} == {status}
+            assert psutil.Process().memory_info().rss - resident < 200 * 2**20
+        assert collector.rooms.set_aside.counts() == {Reason.SYNTAX: 2 * (most + 3 * 22_001)}
+        assert (tmp_path / "set_aside.jsonl").stat().st_size < 4 * 2**20
+        assert collector.write(line(now)).status == 204
+
+
+@pytest.mark.fault(6)
+def test_a_head_of_any_length_is_not_remembered(collector: Running, now: int) -> None:
+    answered = collector.write(f"{line(now, 3, 'x' * 2100)}\n{line(now, 3)}")
+    assert (answered.status, answered.json["line"]) == (400, 1)
+    assert "longer than 2048 characters" in answered.json["message"]
+    assert collector.stored()[now] == {"sent": 3}
 
 
 @pytest.mark.fault(6)
