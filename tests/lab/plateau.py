@@ -2,7 +2,8 @@
 
 A real line of 40 Mbit/s with a queue of 50 ms, real agents and a real collector: first quiet pings, then
 users who fill the line for four minutes. Before, no plateau is the reason of what is due; after, it
-grants a verify at once, and gives that reason. Five minutes: the shortest plateau is three.
+grants a verify at once, and gives that reason. Four minutes: the shortest plateau is three, and delay is
+compared with three windows before it.
 """
 
 from __future__ import annotations
@@ -48,8 +49,10 @@ def main() -> int:
         county.wait_for_ipv6()
         stage = Stage(county, ("shandan",), PROBES)
         stage.open()
+        print(f"quiet for {QUIET_SECONDS:.0f} s", flush=True)
         time.sleep(QUIET_SECONDS)
         quiet = noticed(stage)
+        print(f"full for {FULL_SECONDS:.0f} s at most", flush=True)
         fill(county)
         began = time.monotonic()
         while not noticed(stage) and time.monotonic() - began < FULL_SECONDS:
