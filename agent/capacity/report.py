@@ -52,7 +52,9 @@ def point_of(
 
 def failed_point(wanted: Wanted, responder: str, why: Exception, at_ns: int) -> Point:
     """The point of a test that gave nothing. A skip is a skip and no failure."""
-    tags = {"direction": wanted.direction, "family": wanted.family, "mode": wanted.mode, "method": "tcp"}
+    tags = {
+        "direction": wanted.direction, "family": wanted.family, "mode": wanted.mode, "method": wanted.method,
+    }  # fmt: skip
     named = {"responder": responder, "line": wanted.line}
     tags |= {name: value for name, value in named.items() if value}
     stop_reason = "skipped" if isinstance(why, TooBusy) else "failed"

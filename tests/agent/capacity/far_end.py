@@ -16,7 +16,7 @@ import msgspec
 
 from agent.probe import Run, Site
 from collector.responder.denied import Denied
-from collector.responder.office import TicketOffice, TicketRequest
+from collector.responder.office import TestOver, TicketOffice, TicketRequest
 from collector.responder.server import Responder, listening
 from collector.responder.settings import ResponderSettings
 from config.clock import SystemClock
@@ -122,6 +122,10 @@ def _handler(office: TicketOffice) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path.endswith("/over"):
+                office.over("s1", msgspec.json.decode(body, type=TestOver))
+                self._answer(204, b"")
+                return
             try:
                 wanted = msgspec.json.decode(body, type=TicketRequest)
                 grant = office.issue(

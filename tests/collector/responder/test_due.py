@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import re
 import socket
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -180,7 +185,9 @@ def test_iperf3_waits_for_a_slot_and_its_bytes_count(county: Running) -> None:
         Capacity(settings, site(county, "b1")).measure(a_run(16.0))
 
 
-def test_what_a_person_ran_is_recorded_when_they_ask_for_it(county: Running, tmp_path: Path) -> None:
+def test_what_a_person_ran_is_shown_as_it_runs_and_recorded_when_they_ask_for_it(
+    county: Running, tmp_path: Path
+) -> None:
     token = tmp_path / "token"
     token.touch(0o600)
     token.write_text(county.tokens["a1"])
@@ -192,9 +199,26 @@ def test_what_a_person_ran_is_recorded_when_they_ask_for_it(county: Running, tmp
     )
     argv = [sys.executable, "-c", "from agent.main import main; main()", "capacity", "--config", str(file)]
     asked = ["--most", "20M", "--direction", "down", "--family", "ipv4", "--record", "--force"]
-    done = subprocess.run([*argv, *asked], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "recorded: it counts" in done.stderr
+    status, shown = on_a_terminal([*argv, *asked])
+    assert status == 0, shown
+    assert re.search(r"down ipv4 .*[0-9.]+ Mbit/s  estimate [0-9.]+ Mbit/s  [0-9.]+ MB", shown), shown
+    assert "recorded: it counts" in shown
     (fields,) = county.stored("capacity").values()
     assert fields["cap_bits_per_second"] == 20_000_000
     assert fields["bound"] == "lower"
+
+
+def on_a_terminal(argv: list[str]) -> tuple[int, str]:
+    """Run a command whose standard error is a terminal of 120 columns; its status, and what that showed."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 120))
+    process = subprocess.Popen(
+        argv, stderr=theirs, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm", "LANG": "C.UTF-8"}
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the kernel's word for: nobody writes any more
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    return process.wait(30), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())

@@ -20,6 +20,7 @@ from collector.responder.needs import Trigger
 from collector.responder.settings import SlotSettings
 from collector.responder.slots import Suppression
 from config.evidence import Evidence, EvidenceKind
+from config.points import Point
 from config.units import BitsPerSecond, Bytes, Seconds
 from tests.collector.responder.fleet import County, M, local, most_at_once
 
@@ -134,16 +135,36 @@ def _peak(county: County) -> None:
         county.evidence["s1"].append(peak)
 
 
-def test_a_port_change_asks_for_a_verify_at_once(make_county: MakeCounty) -> None:
+@pytest.mark.parametrize("why", ["the port changed from 1 Gbit/s to 100 Mbit/s", "latency under load", ""])
+def test_a_change_of_the_port_and_latency_under_load_ask_for_a_verify_at_once(
+    make_county: MakeCounty, why: str
+) -> None:
+    """Whichever collector heard of it, and whichever is asked."""
     county = make_county({"s1": 500 * M}, SlotSettings(poll=Seconds(600)), MONDAY)
     county.run_until(MONDAY + timedelta(days=2), 600)
-    before = len(county.ran)
-    noticed = MONDAY + timedelta(days=2, minutes=5)
-    county.ledger.notice("s1", Trigger("l1", noticed, "the port changed"))
+    before, noticed = len(county.ran), county.now + timedelta(minutes=5)
+    county.run_until(noticed, 600)
+    for point in _told(why, noticed.timestamp()):
+        county.office.on_points("s1", [point])
     county.run_until(MONDAY + timedelta(days=2, hours=1), 600)
     new = county.ran[before:]
-    assert [each.why for each in new][:1] == ["the port changed"]
-    assert new[0].starts - noticed <= timedelta(minutes=20)
+    assert [(each.mode, each.why) for each in new][:1] == ([("verify", why)] if why else [])
+    assert all(each.starts - noticed <= timedelta(minutes=20) for each in new[:1])
+
+
+def _told(why: str, at: float) -> list[Point]:
+    """What agents tell when that happens, and when nothing does."""
+    grade = "C" if why == "latency under load" else "B"
+    verify = {"line": "l1", "responder": "county", "direction": "down", "family": "ipv4", "mode": "verify"}
+    speeds = (1000 * M, 1000 * M, 100 * M if why.startswith("the port") else 1000 * M)
+    port = {"interface": "wan", "line": "l1"}
+    return [
+        Point("capacity", verify, {"latency_grade": grade}, round(at * 1e9)),
+        *(
+            Point("interface", port, {"port_bits_per_second": speed}, round((at + second) * 1e9))
+            for second, speed in enumerate(speeds)
+        ),
+    ]
 
 
 def test_a_plateau_on_a_line_that_is_not_known_is_looked_into_at_once(make_county: MakeCounty) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from collector.registry import Registry
 from collector.responder.denied import Denied
 from collector.responder.far_ends import FarEnds
+from collector.responder.office import TicketRequest
 from collector.responder.settings import ResponderSettings, SlotSettings
 from collector.responder.slot_room import SlotRoom
 from collector.responder.slots import Circumstances, Purpose, Reserved, Slots, Suppression
@@ -79,6 +82,19 @@ def test_bytes_of_the_month() -> None:
     with pytest.raises(Denied, match=r"^1\.00 GB are left of this month's; it needs 2\.00 GB$") as denied:
         SLOTS.refuse_bytes(2 * 10**9, 10**9)
     assert (denied.value.status, denied.value.retry_after_seconds) == (429, 0)
+
+
+def test_who_waits_is_warned_in_lessons_and_who_does_not_waits_for_their_end(tmp_path: Path) -> None:
+    with contextlib.closing(Registry.open(f"sqlite:///{tmp_path}/registry.db")) as registry:
+        county = County({"s1": 500 * M, "s2": M}, SlotSettings(at_once=2), IN_LESSONS, registries=[registry])
+        asked = TicketRequest("search", "0" * 64, "down", "ipv4", "l1")
+        with pytest.raises(Denied, match="waits for the end of lessons"):
+            county.office.issue("a1", "s1", asked, "county")
+        now = msgspec.structs.replace(asked, now=True)
+        warned = county.office.issue("a1", "s1", now, "county").warning
+        assert warned == "lessons are on: the test takes the line from them"
+        county.now = EVENING
+        assert county.office.issue("a2", "s2", now, "county").warning == ""
 
 
 def test_a_port_that_changed_while_the_collector_was_away_asks_for_a_verify(tmp_path: Path) -> None:
