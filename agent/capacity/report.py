@@ -52,11 +52,11 @@ def point_of(
 
 def failed_point(wanted: Wanted, responder: str, why: Exception, at_ns: int) -> Point:
     """The point of a test that gave nothing. A skip is a skip and no failure."""
-    tags = {
+    named: dict[str, str | None] = {
         "direction": wanted.direction, "family": wanted.family, "mode": wanted.mode, "method": wanted.method,
+        "responder": responder, "line": wanted.line,
     }  # fmt: skip
-    named = {"responder": responder, "line": wanted.line}
-    tags |= {name: value for name, value in named.items() if value}
+    tags = {name: value for name, value in named.items() if value}
     stop_reason = "skipped" if isinstance(why, TooBusy) else "failed"
     fields: dict[str, FieldValue] = {"bound": "none", "stop_reason": stop_reason, "note": str(why)}
     return Point("capacity", tags, fields, at_ns)
