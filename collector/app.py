@@ -24,7 +24,9 @@ from collector.access.region import Region
 from collector.access.region_routes import region_routes
 from collector.access.room import AccessRoom
 from collector.access.routes import guarded
+from collector.enrolment.agent_pages import agent_page_routes
 from collector.enrolment.api import enrolment_api
+from collector.enrolment.configuration_pages import configuration_page_routes
 from collector.enrolment.room import EnrolmentRoom
 from collector.enrolment.routes import enrolment_routes
 from collector.incidents.api import incident_api_routes
@@ -61,6 +63,7 @@ from collector.web.board import Board
 from collector.web.errors import answer_missing
 from collector.web.events import Events
 from collector.web.health import health_routes
+from collector.web.operations_page import operation_routes
 from collector.web.problems import answer_broken, answer_http, answer_invalid
 from collector.web.readiness_routes import readiness_routes
 from collector.web.routes import page_routes
@@ -205,6 +208,8 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *api_routes(rooms),
         *county_routes(rooms),
         *enrolment_api(rooms.enrolment, rooms.registry, rooms.settings),
+        *agent_page_routes(rooms, rooms.settings.notice),
+        *configuration_page_routes(rooms, rooms.settings.notice),
         *incident_api_routes(rooms),
         *incident_page_routes(rooms, rooms.settings.notice),
         *silence_page_routes(rooms, rooms.settings.notice),
@@ -212,6 +217,7 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *readiness_routes(rooms, rooms.settings.notice),
         *terminal_routes(rooms.terminals, rooms.registry, rooms.settings.notice),
         *report_routes(rooms.registry, rooms.reports, rooms.settings.reports, rooms.settings.notice),
+        *operation_routes(rooms, rooms.settings.notice),
         *page_routes(rooms),
     ]
     every += document_routes(every, rooms.settings.notice)

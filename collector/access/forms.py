@@ -40,12 +40,12 @@ class Form:
         return self._fields.get(name, [])
 
 
-async def form_of(request: Request) -> Form:
+async def form_of(request: Request, most_bytes: int = MAX_BODY_BYTES) -> Form:
     """The form that a request carries. Raises BadForm for one too long or of another kind."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != TYPE:
         raise BadForm
     try:
-        body = await body_of(request, MAX_BODY_BYTES)
+        body = await body_of(request, most_bytes)
         fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except (TooLong, TimeoutError, ValueError):
         raise BadForm from None

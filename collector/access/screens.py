@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from collector.access.forms import BadForm, Form, form_of
+from collector.access.forms import MAX_BODY_BYTES, BadForm, Form, form_of
 from collector.access.origin import comes_from_elsewhere
 from collector.access.refusals import problem
 from collector.web.rendering import language_wished, page
@@ -51,15 +51,23 @@ class Screens:
 
 def posted(handler: Handler) -> Callable[[Any, Request], Awaitable[Response]]:
     """Make a method that takes a form a handler: 403 for a form of another site, 400 for what is none."""
+    return posted_within(MAX_BODY_BYTES)(handler)
 
-    @functools.wraps(handler)
-    async def taken(self: Any, request: Request) -> Response:
-        if comes_from_elsewhere(request):
-            return problem(HTTPStatus.FORBIDDEN, "this form was sent by another site")
-        try:
-            form = await form_of(request)
-        except BadForm:
-            return problem(HTTPStatus.BAD_REQUEST, "this is no form of these pages")
-        return await handler(self, request, form)
 
-    return taken
+def posted_within(most_bytes: int) -> Callable[[Handler], Callable[[Any, Request], Awaitable[Response]]]:
+    """``posted`` for a form that may be longer than others."""
+
+    def made(handler: Handler) -> Callable[[Any, Request], Awaitable[Response]]:
+        @functools.wraps(handler)
+        async def taken(self: Any, request: Request) -> Response:
+            if comes_from_elsewhere(request):
+                return problem(HTTPStatus.FORBIDDEN, "this form was sent by another site")
+            try:
+                form = await form_of(request, most_bytes)
+            except BadForm:
+                return problem(HTTPStatus.BAD_REQUEST, "this is no form of these pages")
+            return await handler(self, request, form)
+
+        return taken
+
+    return made

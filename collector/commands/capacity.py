@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from collector.access import audit
 from collector.opening import config_option, opened_registry
 from collector.registry import Registry
 from collector.responder.ledger import GrantedTest, Ledger
@@ -72,7 +73,11 @@ def suppress(until: datetime, schools: tuple[str, ...], why: str, config_file: P
         at = datetime.now(UTC)
         if ends <= at:
             fail(f"--until {ends:%Y-%m-%dT%H:%M}: is over; allowed: a time to come")
-        ledger.suppress(Suppression(at, ends, why, schools))
+        by, subject = audit.command_line(), " ".join(schools)
+        ledger.suppress(
+            Suppression(at, ends, why, schools),
+            lambda found: audit.record(found, by, "capacity.suppress", subject, at=at, until=ends, why=why),
+        )
     click.echo(f"no tests until {ends:%Y-%m-%d %H:%M}")
 
 
@@ -81,7 +86,8 @@ def suppress(until: datetime, schools: tuple[str, ...], why: str, config_file: P
 def resume(config_file: Path) -> None:
     """Tests are granted again."""
     with _opened(config_file) as (_, _, ledger):
-        ended = ledger.resume(datetime.now(UTC))
+        by, at = audit.command_line(), datetime.now(UTC)
+        ended = ledger.resume(at, lambda found: audit.record(found, by, "capacity.resume", at=at))
     click.echo(f"{ended} suppressions ended")
 
 

@@ -9,7 +9,9 @@ import click
 
 from collector.access import audit
 from collector.opening import config_option, opened_registry
-from collector.uptime.records import Maintenance, Records
+from collector.registry import RegistryError
+from collector.uptime.announcing import announce
+from collector.uptime.records import Maintenance
 from collector.verdicts.opening import calendar_of
 from config.calendar import SchoolCalendar
 from config.cli import fail
@@ -31,20 +33,11 @@ def add(school_id: str | None, starts: str, ends: str, why: str, config_file: Pa
     with opened_registry(config_file) as (settings, registry):
         calendar = calendar_of(settings.verdicts)
         begin, end = _moment(starts, "--from", calendar), _moment(ends, "--to", calendar)
-        now = datetime.now(UTC)
-        if school_id is not None and school_id not in registry.schools():
-            fail(f"school {school_id}: is not known")
-        if begin < now:
-            fail(f"--from {starts}: has passed; allowed: a time to come")
-        if end <= begin:
-            fail(f"--to {ends}: allowed: a time after --from")
-        by, told = audit.command_line(), {"starts_at": begin, "ends_at": end, "why": why}
-        number = Records(registry).announce(
-            Maintenance(school_id, begin, end, why, now),
-            lambda connection: audit.record(
-                connection, by, "maintenance.add", school_id or "every school", at=now, **told
-            ),
-        )
+        wanted = Maintenance(school_id, begin, end, why, datetime.now(UTC))
+        try:
+            number = announce(registry, wanted, audit.command_line())
+        except RegistryError as error:
+            fail(str(error))
     click.echo(f"maintenance {number}: announced")
 
 

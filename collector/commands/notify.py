@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -15,13 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from collector.access.audit import command_line
-from collector.messages.bodies import TrialBody
-from collector.messages.channels import NotDelivered
-from collector.messages.channels.email import PartlyDelivered
-from collector.messages.channels.opening import open_channel
 from collector.messages.choosing import Waiting
-from collector.messages.outbox import Outbox
-from collector.messages.rendering import Reader, letter_of
+from collector.messages.outbox import NOT_DONE, Outbox
+from collector.messages.trying import NotTaken, try_channel
+from collector.messages.words import STATES
 from collector.opening import config_option, opened_registry
 from collector.settings import load_settings
 from collector.verdicts.opening import calendar_of
@@ -29,15 +24,6 @@ from collector.verdicts.report import as_text
 from config.cli import ExitStatus, fail
 from config.present import folding
 from config.words import language_of_environment, message, translate
-
-STATES = {
-    "waiting": message("waiting"),
-    "sending": message("being sent"),
-    "sent": message("sent"),
-    "given_up": message("given up"),
-    "dropped": message("dropped"),
-}
-NOT_DONE = ("waiting", "sending", "given_up")
 
 
 @click.group("notify", help="Messages to people: channels, and what waits to be sent.")
@@ -51,14 +37,11 @@ def command() -> None:
 def test(channel: str, config_file: Path) -> None:
     """Exit status 0 the channel took it, 1 it did not, 2 it is not set up."""
     settings = load_settings(config_file)
-    opened = open_channel(settings.messages.channels, channel, time.time)
     language = language_of_environment(os.environ)
-    reader = Reader(language, UTC, opened.plain, {}, settings.public_url)
-    key = f"test-{secrets.token_hex(4)}"
     try:
-        opened.send(letter_of(key, [(key, "info", TrialBody(channel))], reader))
-    except (NotDelivered, PartlyDelivered) as error:
-        fail(f"channel {channel}: {error}", ExitStatus.NOT_MET)
+        key = try_channel(settings.messages, channel, language, settings.public_url)
+    except NotTaken as error:
+        fail(str(error), ExitStatus.NOT_MET)
     click.echo(translate("Sent over {channel}: {key}", language, channel=channel, key=key))
 
 

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import Path, Request
 from starlette.routing import BaseRoute
 
-from collector.access import Permission, Who, audit
+from collector.access import Permission, Who
 from collector.enrolment.configurations import Scope, Version
-from collector.enrolment.inviting import address_of, line_to_type
+from collector.enrolment.desk import AgentDesk
+from collector.enrolment.inviting import line_to_type
 from collector.enrolment.listing import Listed, listed
 from collector.enrolment.room import EnrolmentRoom
 from collector.enrolment.sealing import masked
 from collector.registry import Registry
 from collector.settings import CollectorSettings
 from collector.web.api_declaring import After, Limit, api_route, page_of
-from collector.web.problems import bad_request, not_found
-from config.central import CentralError, check
-from config.settings import SettingsError
 
 PAGE = 200
-MIN_VALID_SECONDS = 60.0
 AgentId = Annotated[str, Path(max_length=64)]
 Whose = Annotated[str, Path(description="county, school:ID or agent:ID", max_length=80)]
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-
-T = TypeVar("T")
 
 
 class NewInvitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,34 +107,23 @@ class EnrolmentApi:
     def __init__(self, room: EnrolmentRoom, registry: Registry, settings: CollectorSettings) -> None:
         self._room = room
         self._registry = registry
-        self._settings = settings
+        self._desk = AgentDesk(room, registry, settings)
 
     def invite(self, request: Request, body: NewInvitation) -> MadeInvitation:
         """A one-time code for an agent of a school."""
-        longest = float(self._settings.enrolment.code_valid_max)
-        valid = self._settings.enrolment.code_valid if body.valid_seconds is None else body.valid_seconds
-        if not MIN_VALID_SECONDS <= valid <= longest:
-            raise bad_request(f"valid_seconds: {MIN_VALID_SECONDS:g} to {longest:g} is allowed")
-        address = _told(lambda: address_of(self._settings))
-        made = self._room.invitations.invite([body.school], body.name, float(valid), _who(request))[0]
+        invited = self._desk.invite([body.school], body.name, body.valid_seconds, _who(request))
+        made = invited.codes[0]
         return MadeInvitation(
-            made.school, made.agent, made.code, made.expires_at, line_to_type(made, address)
+            made.school, made.agent, made.code, made.expires_at, line_to_type(made, invited.address)
         )
 
     def revoke(self, request: Request, agent_id: AgentId) -> None:
         """Refuse the agent's tokens from now on; doing it again changes nothing."""
-        by, now = _who(request), datetime.now(UTC)
-        if not self._is_known(agent_id):
-            raise not_found(f"agent {agent_id}: is not known")
-        self._registry.revoke(
-            agent_id, lambda connection: audit.record(connection, by, "agents.revoke", agent_id, at=now)
-        )
+        self._desk.revoke(agent_id, _who(request))
 
     def rotate(self, request: Request, agent_id: AgentId) -> None:
         """Have the agent replace its token with its next heartbeat."""
-        if not self._is_known(agent_id):
-            raise not_found(f"agent {agent_id}: is not known")
-        self._room.states.ask_rotation(agent_id, _who(request))
+        self._desk.rotate(agent_id, _who(request))
 
     def following(self, after: After = "", limit: Limit = PAGE) -> Following:
         """Every agent: when it was seen, and which configuration it follows or refused, and why."""
@@ -152,37 +135,23 @@ class EnrolmentApi:
 
     def shown(self, scope: Whose) -> Configuration:
         """What holds for the county, a school or an agent, before they are merged."""
-        whose = self._scope(scope)
+        whose = self._desk.scope(scope)
         return _shown(whose, self._room.configurations.current(whose))
 
     def history(self, scope: Whose) -> History:
         """What held: every state that is kept, the newest first."""
-        whose = self._scope(scope)
+        whose = self._desk.scope(scope)
         return History([_shown(whose, each) for each in self._room.configurations.history(whose)])
 
     def put(self, request: Request, scope: Whose, body: NewConfiguration) -> Configuration:
         """Set what is measured; agents follow within seconds, or say why they do not."""
-        whose, wanted = self._scope(scope), _told(lambda: check(body.document))
-        book, by = self._room.configurations, _who(request)
-        return _shown(whose, _told(lambda: book.put(whose, wanted, by, dry_run=body.dry_run)))
+        whose = self._desk.scope(scope)
+        return _shown(whose, self._desk.put(whose, body.document, _who(request), dry_run=body.dry_run))
 
     def undo(self, request: Request, scope: Whose, body: Back) -> Configuration:
         """Go back to the state before, or to that of a number; again: forth."""
-        whose, book, by = self._scope(scope), self._room.configurations, _who(request)
-        return _shown(whose, _told(lambda: book.undo(whose, by, body.number, dry_run=body.dry_run)))
-
-    def _scope(self, text: str) -> Scope:
-        kind, _, subject = text.partition(":")
-        if text == "county":
-            return Scope("county")
-        if kind == "school" and self._registry.school(subject) is not None:
-            return Scope("school", subject)
-        if kind == "agent" and self._is_known(subject):
-            return Scope("agent", subject)
-        raise not_found("allowed: county, school:ID, agent:ID, of one that is known")
-
-    def _is_known(self, agent_id: str) -> bool:
-        return any(each.id == agent_id for each in self._registry.agents())
+        whose = self._desk.scope(scope)
+        return _shown(whose, self._desk.undo(whose, _who(request), body.number, dry_run=body.dry_run))
 
 
 def _who(request: Request) -> Who:
@@ -199,11 +168,3 @@ def _shown(scope: Scope, version: Version | None) -> Configuration:
         return Configuration(scope.key.rstrip(":"), None, None, None, {})
     document = masked(version.document)
     return Configuration(scope.key.rstrip(":"), version.number, version.set_at, version.set_by, document)
-
-
-def _told(work: Callable[[], T]) -> T:
-    """What cannot be set is a bad request, in the words that the command would use."""
-    try:
-        return work()
-    except (CentralError, SettingsError) as error:
-        raise bad_request(str(error)) from None

@@ -102,10 +102,10 @@ def _clock(agent: Listed) -> str:
 def _state(agent: Listed, language: Language) -> str:
     if agent.revoked_at is not None:
         return translate(message("revoked"), language)
-    return translate(_STATES[agent.configuration], language)
+    return translate(CONFIGURATIONS[agent.configuration], language)
 
 
-_STATES = {
+CONFIGURATIONS = {
     "applied": message("configuration applied"),
     "pending": message("configuration on its way"),
     "refused": message("configuration refused"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from http import HTTPStatus
 from typing import get_args
 
@@ -22,6 +21,7 @@ from collector.incidents.seeing import IncidentRooms, Seeing
 from collector.incidents.silences import Silence
 from collector.incidents.wishes import NewSilence, silence_of
 from collector.messages.words import KINDS
+from collector.web.moments import moment_of
 from collector.web.problems import Problem, bad_request, not_found
 from collector.web.rendering import SecurityHeaders, language_wished, page
 from config.words import translate
@@ -96,19 +96,12 @@ class SilencePages(Seeing):
 
     def _wished(self, wish: Mapping[str, str]) -> NewSilence:
         given: dict[str, object] = {name: wish[name] for name in FIELDS if wish.get(name)}
-        given |= {name: self._moment(wish[name], name) for name in ("starts_at", "ends_at") if name in given}
+        times = [name for name in ("starts_at", "ends_at") if name in given]
+        given |= {name: moment_of(wish[name], name, self._zone) for name in times}
         try:
             return msgspec.convert(given, NewSilence)
         except msgspec.ValidationError as error:
             raise bad_request(str(error)) from None
-
-    def _moment(self, text: str, name: str) -> datetime:
-        """A browser's datetime-local has no offset: it is the county's."""
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise bad_request(f"{name}: allowed is like 2027-01-31T22:00") from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=self._zone)
 
     def _kept(self) -> list[Silence]:
         return self.rooms.incidents.silences.kept(self.now())

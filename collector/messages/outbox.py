@@ -49,6 +49,10 @@ class Entry(msgspec.Struct, frozen=True):
     due_at: datetime
 
 
+NOT_DONE = ("waiting", "sending", "given_up")
+"""The states of messages that somebody may have to look at."""
+
+
 def insert(connection: Connection, entries: Sequence[Entry], now: datetime) -> int:
     """Put messages in within the caller's transaction, but for keys that are there. Gives how many."""
     rows = [

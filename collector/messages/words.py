@@ -146,3 +146,11 @@ UNITS = {
     "schools": message("{n} schools"),
     "": "{n}",
 }
+
+STATES = {
+    "waiting": message("waiting"),
+    "sending": message("being sent"),
+    "sent": message("sent"),
+    "given_up": message("given up"),
+    "dropped": message("dropped"),
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -54,6 +54,13 @@ _TRIGGERS = (
     .where(CapacityTriggerRow.school_id == sa.bindparam("school"))
     .order_by(CapacityTriggerRow.line)
 )
+
+
+Also = Callable[[Connection], object]
+
+
+def _nothing(_: Connection) -> None:
+    pass
 
 
 class GrantedTest(msgspec.Struct, frozen=True):
@@ -222,8 +229,8 @@ class Ledger:
             )
         return known
 
-    def suppress(self, suppression: Suppression) -> None:
-        """No tests for a time; of every school when it names none."""
+    def suppress(self, suppression: Suppression, also: Also = _nothing) -> None:
+        """No tests for a time; of every school when it names none. ``also`` is done in the transaction."""
         rows = [
             {"school_id": school, "starts": suppression.starts, "ends": suppression.ends,
              "why": suppression.why}
@@ -233,11 +240,20 @@ class Ledger:
             old = SuppressionRow.ends < suppression.starts - KEPT
             connection.execute(sa.delete(SuppressionRow).where(old))
             connection.execute(sa.insert(SuppressionRow), rows)
+            also(connection)
 
-    def resume(self, now: datetime) -> int:
-        """End every suppression that holds now or later; how many."""
+    def suppressions(self, now: datetime) -> list[Suppression]:
+        """Those of every school that are not over."""
+        row = SuppressionRow
+        asked = sa.select(row.starts, row.ends, row.why, row.school_id).where(row.ends > now)
+        with self._registry.reading() as connection:
+            return [_suppression(each) for each in connection.execute(asked.order_by(row.id))]
+
+    def resume(self, now: datetime, also: Also = _nothing) -> int:
+        """End every suppression that holds now or later; how many. ``also`` is done in the transaction."""
         ended = sa.delete(SuppressionRow).where(SuppressionRow.ends > now).returning(SuppressionRow.id)
         with self._registry.writing() as connection:
+            also(connection)
             return len(connection.scalars(ended).all())
 
     def _change(self, test_id: str, *only: sa.ColumnElement[bool], **values: Any) -> None:
@@ -253,7 +269,11 @@ def _at_latest(now: datetime) -> sa.ColumnElement[datetime]:
 
 def _suppressions(connection: Connection, school: str, now: datetime) -> list[Suppression]:
     found = connection.execute(_SUPPRESSIONS, {"school": school, "now": now})
-    return [Suppression(starts, ends, why, (one,) if one else ()) for starts, ends, why, one in found]
+    return [_suppression(row) for row in found]
+
+
+def _suppression(row: Any) -> Suppression:
+    return Suppression(row.starts, row.ends, row.why, (row.school_id,) if row.school_id else ())
 
 
 def _orders(connection: Connection, school: str, since: datetime) -> list[Order]:

@@ -1,9 +1,8 @@
-"""Pages for the county's staff: agents, plans, settings. They read what the commands read."""
+"""Pages for the county's staff: plans and settings. They read what the commands read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -12,38 +11,18 @@ from sqlalchemy.exc import ArgumentError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from collector.registry import Agent
 from collector.settings import CollectorSettings
 from collector.verdicts.report import SchoolVerdicts, shares_of
 from collector.web import county_view
 from collector.web.county_page import CountyPage
-from collector.web.frame import Frame, shown, who_reads
+from collector.web.frame import Frame, shown
 from config.plan import Plan
-from config.present import LOOKS, age
+from config.present import LOOKS
 from config.verdict import ShareVerdict
-from config.words import message, translate
+from config.words import translate
 
 MASK = "••••••"
 _SECRETS = ("password", "secret", "token", "key")
-STATES = {
-    "running": message("running"),
-    "restarting": message("restarting"),
-    "stopping": message("stopped as announced"),
-}
-
-
-class AgentView(msgspec.Struct, frozen=True):
-    """One agent in words."""
-
-    id: str
-    school: str
-    name: str
-    state: str
-    heard: str
-    version: str
-    clock: str
-    enrolled: str
-    is_revoked: bool
 
 
 class TargetView(msgspec.Struct, frozen=True):
@@ -64,14 +43,6 @@ class OfficePages:
         self.frame = frame
         self._county = county
         self._settings = settings
-
-    @shown
-    def agents(self, request: Request) -> Response:
-        """Every agent of the reader's schools, the newest first within its school."""
-        who, rooms = who_reads(request), self.frame.rooms
-        agents = [each for each in rooms.registry.agents() if who.sees(each.school_id)]
-        views = [self._agent(each, request) for each in agents]
-        return self.frame.render(request, "agents.html", agents=views)
 
     @shown
     def plans(self, request: Request) -> Response:
@@ -98,32 +69,6 @@ class OfficePages:
     def settings(self, request: Request) -> Response:
         """Every setting as it holds, secrets masked."""
         return self.frame.render(request, "settings.html", rows=list(rows_of(self._settings)))
-
-    def _agent(self, agent: Agent, request: Request) -> AgentView:
-        reader, rooms = self.frame.reader(request), self.frame.rooms
-        heard = rooms.liveness.of(agent.id)
-        silent = rooms.liveness.silent_seconds(agent.id)
-        school = rooms.registry.school(agent.school_id)
-        seen = "–"
-        if silent is not None:
-            seen = age(silent, reader.language)
-        elif agent.seen_at is not None:
-            seen = age((reader.now - agent.seen_at).total_seconds(), reader.language)
-        offset = heard.clock_offset_ns if heard is not None else None
-        return AgentView(
-            id=agent.id,
-            school=agent.school_id,
-            name=school.name if school is not None and school.name else agent.school_id,
-            state=_state(agent, heard.state if heard is not None else None, reader),
-            heard=seen,
-            version=(heard.version if heard is not None else None) or "–",
-            clock="–" if offset is None else f"{offset / 1e9:+.1f} s",
-            enrolled=self._day(agent.created_at),
-            is_revoked=agent.revoked_at is not None,
-        )
-
-    def _day(self, moment: datetime) -> str:
-        return f"{moment.astimezone(self.frame.zone):%Y-%m-%d}"
 
 
 def rows_of(settings: CollectorSettings) -> Iterator[tuple[str, str]]:
@@ -173,11 +118,3 @@ def _target(
         symbol=look.symbol if look is not None else "",
         word=translate(look.word, reader.language) if look is not None else "",
     )
-
-
-def _state(agent: Agent, state: str | None, reader: county_view.Reader) -> str:
-    if agent.revoked_at is not None:
-        return translate("revoked", reader.language)
-    if state is None:
-        return translate("not heard since the collector started", reader.language)
-    return translate(STATES.get(state, state), reader.language)

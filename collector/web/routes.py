@@ -49,7 +49,6 @@ def page_routes(rooms: PageRooms) -> list[BaseRoute]:
 
     return [
         lists("/", county.show),
-        lists("/agents", office.agents),
         lists("/plans", office.plans),
         lists("/events", rooms.events.stream),
         one_school("", school.show),

@@ -61,7 +61,7 @@ def county(tmp_path_factory: pytest.TempPathFactory) -> Iterator[County]:
 def own(visitor: Visitor, method: str, path: str, body: bytes) -> int:
     """As a page of ours would send it."""
     sent = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/json"}
-    return visitor.ask(method, path, body, sent).status  # type: ignore[arg-type]
+    return visitor.ask(method, path, body, sent).status
 
 
 @pytest.mark.parametrize(

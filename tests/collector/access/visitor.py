@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+import urllib3
+
 from collector.access.permissions import Role
 from collector.access.who import Who
 from tests.collector.running import Answered, Running
@@ -25,7 +27,7 @@ class Visitor:
         self.cookies: dict[str, str] = {}
 
     def ask(
-        self, method: str, path: str, body: str = "", headers: Mapping[str, str] | None = None
+        self, method: str, path: str, body: str | bytes = "", headers: Mapping[str, str] | None = None
     ) -> Answered:
         sent = {"Accept": "text/html", **(headers or {})}
         if self.cookies:
@@ -51,6 +53,12 @@ class Visitor:
             "Origin": f"http://127.0.0.1:{self.port}",
         }
         return self.ask("POST", path, urlencode(fields, doseq=True), {**own, **(headers or {})})
+
+    def upload(self, path: str, name: str, content: bytes, **fields: str) -> Answered:
+        """Send a form with a file from our own page, in the encoding of another library."""
+        body, kind = urllib3.encode_multipart_formdata({**fields, "file": (name, content)})
+        origin = f"http://127.0.0.1:{self.port}"
+        return self.ask("POST", path, body, {"Content-Type": kind, "Origin": origin})
 
     def log_in(self, name: str, password: str = PASSWORD, after: str = "/") -> Answered:
         return self.post("/login", name=name, password=password, next=after)

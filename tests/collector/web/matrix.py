@@ -24,7 +24,8 @@ from tests.collector.web.whole import Site, hostile_site
 ARTEFACTS = Path(os.environ.get("ARTEFACTS", Path(__file__).parents[2] / "artefacts")) / "pages"
 DOCUMENT = "/api/v1/docs"
 PAGES = (
-    "/", "/schools/s0", "/wall", "/plans", "/agents", "/settings", "/ipv6", "/incidents",
+    "/", "/schools/s0", "/wall", "/plans", "/agents", "/agents/configuration?for=agent:s0-1", "/operations",
+    "/settings", "/ipv6", "/incidents",
     "/incidents/{incident}", "/silences", "/reports", "/speed", "/account", "/users", "/audit", "/region",
     "/login", "/password?link={link}", DOCUMENT, "/nosuch",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from collector.batch import Batch, Row, Series
 from collector.batch import batch_of as grouped
+from collector.enrolment.room import EnrolmentRoom
 from collector.ingest.liveness import Heartbeat, Liveness
 from collector.registry import Registry
 from collector.responder.office import TicketOffice
@@ -36,6 +37,7 @@ class PagesOnly:
     store: Store
     verdicts: VerdictRoom
     liveness: Liveness
+    enrolment: EnrolmentRoom
     settings: CollectorSettings
     board: Board
     events: Events
@@ -69,7 +71,8 @@ def open_pages(
     )
     board = Board(registry, store, verdicts, uptime)
     events = Events(board, settings.web.streams, settings.web.keep_alive)
-    return PagesOnly(registry, store, verdicts, liveness, settings, board, events, uptime)
+    enrolment = EnrolmentRoom(registry, settings, SystemClock())
+    return PagesOnly(registry, store, verdicts, liveness, enrolment, settings, board, events, uptime)
 
 
 def heartbeat(rooms: PagesOnly) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from collector.access import Role
 from collector.access.who import Via, somebody
+from collector.enrolment.agent_pages import agent_page_routes
 from collector.incidents.model import Incident
 from collector.settings import CollectorSettings, VerdictSettings
 from collector.web.board import Board, County, SchoolState
@@ -49,7 +50,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PagesOnly]:
 
 @pytest.fixture(scope="module")
 def client(rooms: PagesOnly) -> Iterator[Client]:
-    with serving(page_routes(rooms)) as made:
+    with serving([*page_routes(rooms), *agent_page_routes(rooms)]) as made:
         yield made
 
 
@@ -136,7 +137,7 @@ def test_what_changed_since_yesterday_is_told(client: Client) -> None:
 
 def test_a_school_admin_sees_his_schools_alone(rooms: PagesOnly) -> None:
     his = somebody("head", Role.SCHOOL_ADMIN, Via.SESSION, frozenset({"s1"}))
-    with serving(page_routes(rooms), his) as client:
+    with serving([*page_routes(rooms), *agent_page_routes(rooms)], his) as client:
         assert figures(client) == [0, 0, 1]
         for path in ("/", "/agents", "/plans"):
             page = client.get(path).text

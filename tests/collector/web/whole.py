@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from collector.access import Role, Who
 from collector.access.who import Via
+from collector.enrolment.configurations import Scope
 from collector.incidents.model import Facts, Incident
 from collector.incidents.silences import Silence
+from collector.messages.outbox import Entry
+from collector.responder.ledger import Ledger
+from collector.responder.slots import Suppression
 from collector.rooms import Rooms
+from collector.uptime.announcing import announce
+from collector.uptime.records import Maintenance
 from tests.collector.running import running, settings_in
 from tests.collector.web import county
 from tests.collector.web.rooms import SCRIPT, PagesOnly
@@ -42,12 +48,14 @@ def hostile_site(folder: Path, schools: int = 12, payload: str = SCRIPT) -> Iter
         verdicts={"plans": ("shandan", "changxing")},
         web={"map": str(county.outline(folder))},
         region={"counties": [region]},
+        responder={"listen": ["127.0.0.1"], "port": 0},
     )
     with running(settings) as collector:
         rooms = collector.rooms
         county.fill(pages_of(rooms), schools, payload)
         number = _incidents(rooms, payload or "one")
         session, link = _users(rooms, payload or "one")
+        _operations(rooms, payload or "one")
         rooms.board.county()
         yield Site(rooms, collector.port, session, {"incident": str(number), "link": link})
 
@@ -55,8 +63,8 @@ def hostile_site(folder: Path, schools: int = 12, payload: str = SCRIPT) -> Iter
 def pages_of(rooms: Rooms) -> PagesOnly:
     """The rooms that pages look into."""
     return PagesOnly(
-        rooms.registry, rooms.store, rooms.verdicts, rooms.liveness, rooms.settings, rooms.board,
-        rooms.events, rooms.uptime, rooms.tickets,
+        rooms.registry, rooms.store, rooms.verdicts, rooms.liveness, rooms.enrolment, rooms.settings,
+        rooms.board, rooms.events, rooms.uptime, rooms.tickets,
     )  # fmt: skip
 
 
@@ -76,6 +84,18 @@ def _incidents(rooms: Rooms, payload: str) -> int:
     book.acknowledge(first, payload, now)
     rooms.incidents.silences.add(Silence(now, payload, payload, now, school_id="s1"), BY)
     return first
+
+
+def _operations(rooms: Rooms, payload: str) -> None:
+    """What the agents' and the operations' pages list: two documents, maintenance, exams, a message."""
+    book, now = rooms.enrolment.configurations, datetime.now(UTC)
+    for document in ({"probes": {"ping": {"targets": [payload]}}}, {}):
+        book.put(Scope("agent", "s0-1"), document, BY)
+    later = now + timedelta(days=1)
+    announce(rooms.registry, Maintenance("s0", later, later + timedelta(hours=2), payload, now), BY)
+    Ledger(rooms.registry).suppress(Suppression(now, later, payload))
+    entry = Entry(f"1-1-opened-{payload}", payload, payload, "info", "{}", later)
+    rooms.messages.outbox.put([entry], now)
 
 
 def _users(rooms: Rooms, payload: str) -> tuple[str, str]:
