@@ -28,7 +28,7 @@ class Finding(NamedTuple):
 WORDS = {
     "file": message("the file of points can be opened"),
     "no_file": message("the file of points cannot be opened"),
-    "token_file": message("the token file cannot be used"),
+    "file_named": message("a file that the settings name cannot be used"),
     "address": message("the address answers"),
     "no_address": message(
         "nothing answers at the address: look at store.influxdb.url, the firewall and the certificate"
@@ -52,7 +52,7 @@ def check(settings: CollectorSettings) -> Iterator[Finding]:
     try:
         token = influx_token(settings)
     except SettingsError as error:
-        yield Finding(well=False, what="token_file", detail=str(error))
+        yield Finding(well=False, what="file_named", detail=str(error))
         return
     connection = Connection(influx_settings(settings), token)
     try:

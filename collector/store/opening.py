@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 from collector.settings import CollectorSettings, InfluxSettings
@@ -46,10 +47,17 @@ def retention_of(settings: CollectorSettings) -> Retention:
 
 
 def influx_settings(settings: CollectorSettings) -> InfluxSettings:
-    """The InfluxDB of the settings. Raises SettingsError when there is none."""
-    if settings.store.influxdb is None:
+    """The InfluxDB of the settings. Raises SettingsError: there is none, or no certificates in its file."""
+    influx = settings.store.influxdb
+    if influx is None:
         raise SettingsError("key store.influxdb: is missing; it needs url")
-    return settings.store.influxdb
+    try:
+        if influx.ca_file:
+            ssl.create_default_context(cafile=influx.ca_file)
+    except OSError as error:
+        reason = f"{influx.ca_file} holds no certificates that can be read: {error.strerror}"
+        raise SettingsError(f"key store.influxdb.ca_file: {reason}") from None
+    return influx
 
 
 def influx_token(settings: CollectorSettings) -> Secret:

@@ -331,6 +331,25 @@ def exported(port: int) -> int:
     return sum(len(json.loads(line)["values"]) for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"), [(None, "No such file or directory"), ("junk", "NO_CERTIFICATE_OR_CRL_FOUND")]
+)
+def test_a_ca_file_without_certificates_is_told_by_its_key(
+    tmp_path: Path, text: str | None, reason: str
+) -> None:
+    config, file = tmp_path / "collector.yaml", tmp_path / "ca.pem"
+    if text is not None:
+        file.write_text(text)
+    config.write_text(
+        f"data_directory: {tmp_path}\n"
+        f"store: {{engine: influxdb, influxdb: {{url: 'https://127.0.0.1:1', ca_file: {file}}}}}\n"
+    )
+    done = CliRunner().invoke(main, ["store", "check", "--config", str(config)], env={"LANG": "en_US.UTF-8"})
+    assert done.exit_code == 1
+    assert f"key store.influxdb.ca_file: {file} holds no certificates that can be read: " in done.output
+    assert reason in done.output
+
+
 @pytest.mark.needs("openssl")
 def test_tls_follows_the_ca_file_and_nothing_else(tmp_path: Path, influx: Proxy) -> None:
     """A certificate of an authority of the county's own."""
