@@ -9,7 +9,7 @@ import msgspec
 
 from collector.batch import Batch, Group, Series
 from config.measurements import Schema
-from config.points import Point, encode
+from config.points import INT64_MAX, Point, encode
 
 LINES_AT_ONCE = 256
 """Of one piece of text: InfluxDB takes 25 MB in one write, and a line may have 64 KB."""
@@ -65,7 +65,12 @@ def _texts(column: Sequence[Any]) -> list[str]:
     return msgspec.json.encode(column)[1:-1].decode().split(",")
 
 
+def _signed(value: Any) -> Any:
+    """An unsigned integer that 64 signed bits do not hold as a float: 1.x has no unsigned ones."""
+    return float(value) if type(value) is int and value > INT64_MAX else value
+
+
 def _of_others(batch: Batch, group: Group) -> Iterator[str]:
     for values, time_ns, place in zip(group.rows(), group.times_ns, group.places, strict=True):
-        fields = dict(zip(group.fields, values, strict=True))
+        fields = {key: _signed(value) for key, value in zip(group.fields, values, strict=True)}
         yield encode(Point(group.measurement, batch.series[place].tags, fields, time_ns))

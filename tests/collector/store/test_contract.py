@@ -239,11 +239,15 @@ def test_windows_of_one_store_are_kept_by_another(store: Store, tmp_path: Path) 
 
 
 def test_other_measurements_stand_apart(store: Store) -> None:
-    store.write([batch([one({"usage": 0.5, "big": 7})], Series("cpu", ETH0, other=True))])
+    store.write(
+        [batch([one({"usage": 0.5, "big": 7, "unsigned": 2**64 - 1})], Series("cpu", ETH0, other=True))]
+    )
     store.write([batch([one({"rx_bytes": 1})], Series("interface", ETH0, other=True))])
     assert store.points("s1", "interface", start_ns=0, end_ns=2**62) == []
     assert store.distinct("s1", "interface") == []
-    assert {each.measurement: each.fields for each in store.latest("s1")}["cpu"] == {"usage": 0.5, "big": 7}
+    fields = {each.measurement: each.fields for each in store.latest("s1")}["cpu"]
+    assert fields.pop("unsigned") == pytest.approx(2**64)
+    assert fields == {"usage": 0.5, "big": 7}
 
 
 def test_distinct_and_tags(store: Store) -> None:
