@@ -1,4 +1,4 @@
-"""The short form of ``make torture``, and how soon a collector with a full journal is ready."""
+"""The short form of ``make torture``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytestmark = pytest.mark.quiet
 
 
 @pytest.mark.fault(9)
