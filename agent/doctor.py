@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import agent
 from agent.network.routes import default_routes
 from agent.settings import LoadedSettings
+from agent.versions import FOLDER, PACKAGED, Versions
 from config import diagnosis
 from config.diagnosis import Finding
 from config.words import message
@@ -25,6 +26,7 @@ def examine(loaded: LoadedSettings) -> Iterator[Finding]:
     settings = loaded.settings
     python = ".".join(map(str, sys.version_info[:3]))
     yield Finding("version", "well", f"xiaotong {agent.__version__}, Python {python}")
+    yield from _stored_version(loaded)
     yield diagnosis.clock()
     yield diagnosis.disk(
         loaded.path(settings.state_directory), int(settings.spool.max_bytes + settings.spool.reserve)
@@ -38,6 +40,26 @@ def examine(loaded: LoadedSettings) -> Iterator[Finding]:
     yield diagnosis.private(loaded.path(settings.collector.token_file))
     yield diagnosis.dns(urlsplit(settings.collector.url).hostname or "")
     yield from _collector(loaded, settings.collector.url, settings.collector.ca_file)
+
+
+def _stored_version(loaded: LoadedSettings) -> Iterator[Finding]:
+    """Which version of the county's store runs in place of this one, and which was left."""
+    try:
+        (loaded.state_directory / FOLDER).stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        advice = message("run this as the service's user")
+        yield Finding("version", "unknown", f"the county's versions: {error.strerror}", advice)
+        return
+    kept = Versions(loaded.state_directory, ()).read()
+    if kept.running != PACKAGED:
+        how = ", on trial" if kept.trial else ""
+        detail = f"{kept.running} of the county's store runs{how}; {kept.packaged} is installed here"
+        yield Finding("version", "well", detail)
+    if kept.failed is not None:
+        advice = message("the county was told; a new order tries it again")
+        yield Finding("version", "wrong", f"{kept.failed.version} was left: {kept.failed.reason}", advice)
 
 
 def privileges() -> Finding:

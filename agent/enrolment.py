@@ -21,6 +21,7 @@ from agent.credentials import digest_of
 from agent.link import Answer, Link, LinkError
 from agent.pins import NoPin, pin_of
 from agent.settings import Secret
+from config.packages import public_key
 from config.settings import SettingsError
 
 CA_PATH, ENROL_PATH, PING_PATH = "/api/v1/enrol/ca", "/api/v1/enrol", "/ping"
@@ -38,6 +39,8 @@ class Enrolled(msgspec.Struct, frozen=True):
 
     agent: str
     school: str
+    package_keys: tuple[str, ...] = ()
+    """Keys that packages of the agent may be signed by; none where the county has no store of them."""
 
 
 class _Reason(msgspec.Struct, frozen=True):
@@ -148,10 +151,19 @@ def exchange(
         link.close()
 
 
+def _checked(enrolled: Enrolled) -> Enrolled:
+    try:
+        for key in enrolled.package_keys:
+            public_key(key)
+    except ValueError as error:
+        raise NotEnrolled(f"the collector's key for packages: {error}") from None
+    return enrolled
+
+
 def _enrolled(answer: Answer) -> Enrolled:
     try:
         if answer.status == 200:
-            return msgspec.json.decode(answer.body, type=Enrolled)
+            return _checked(msgspec.json.decode(answer.body, type=Enrolled))
         reason = msgspec.json.decode(answer.body, type=_Reason).reason
     except msgspec.MsgspecError:
         reason = ""

@@ -22,7 +22,7 @@ stands_on: gateway # lan: a box behind a gateway that can run nothing
 state_directory: {state}
 
 {collector}
-
+{upgrade}
 central:
   enabled: true # false: only this file counts
   addresses: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, "fc00::/7"]
@@ -42,11 +42,15 @@ class Place(NamedTuple):
     school: str
     token_file: str = TOKEN_FILE
     ca_file: str | None = None
+    package_keys: tuple[str, ...] = ()
 
 
 def new_file(place: Place, state_directory: str = "state") -> str:
     """Settings of an agent that had none."""
-    return NEW.format(school=_school(place), collector=_collector(place), state=_quoted(state_directory))
+    upgrade = f"\n{_upgrade(place)}\n" if place.package_keys else ""
+    return NEW.format(
+        school=_school(place), collector=_collector(place), state=_quoted(state_directory), upgrade=upgrade
+    )
 
 
 def changed(text: str, place: Place, name: str) -> str:
@@ -60,6 +64,9 @@ def changed(text: str, place: Place, name: str) -> str:
     school = before.get("school") if isinstance(before, dict) else None
     if not isinstance(school, dict) or school.get("id") != place.school:
         result = _with_block(result, "school", _school(place))
+    upgrade = before.get("upgrade") if isinstance(before, dict) else None
+    if place.package_keys and (upgrade is None or upgrade.keys() == {"keys"}):
+        result = _with_block(result, "upgrade", _upgrade(place))
     settings = convert(parse_yaml(result, name), AgentSettings, name)
     collector = settings.collector
     as_wanted = collector is not None and (collector.url, collector.token_file, collector.ca_file) == (
@@ -93,6 +100,11 @@ def _collector(place: Place) -> str:
     if place.ca_file is not None:
         lines.append(f"  ca_file: {_quoted(place.ca_file)} # the county's own certificate")
     return "\n".join(lines)
+
+
+def _upgrade(place: Place) -> str:
+    keys = ", ".join(map(_quoted, place.package_keys))
+    return f"upgrade:\n  keys: [{keys}] # packages of the agent are signed by one of these"
 
 
 def _school(place: Place) -> str:

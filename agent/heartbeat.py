@@ -24,14 +24,26 @@ REFUSED = frozenset({401, 403})
 State = Literal["running", "restarting", "stopping"]
 
 
+class Order(msgspec.Struct, frozen=True):
+    """The version that the county wants here, and by which order. ``leave``: any but that one; ``urgent``: at
+    once, in lessons too.
+    """
+
+    id: str
+    version: str
+    leave: bool = False
+    urgent: bool = False
+
+
 class Told(msgspec.Struct, frozen=True):
     """What the collector answers: the next beat, the revision of the county's configuration for this agent,
-    and whether it wants the token replaced.
+    whether it wants the token replaced, and the version it wants.
     """
 
     heartbeat_seconds: float
     config: str = ""
     rotate: bool = False
+    upgrade: Order | None = None
 
 
 Said = Mapping[str, str]
@@ -50,10 +62,11 @@ class Heartbeat:
         stop: threading.Event,
         proc: Path = Path("/proc"),
         said: Callable[[], Said | None] = lambda: None,
+        software: Callable[[], Said | None] = lambda: None,
         on_told: Callable[[Told], None] = lambda _told: None,
     ) -> None:
-        """``said`` is what is told of the county's configuration; ``on_told`` hears the answers, and must not
-        wait for anything.
+        """``said`` is what is told of the county's configuration, ``software`` of its order to upgrade;
+        ``on_told`` hears the answers, and must not wait for anything.
         """
         self._link = link
         self._settings = settings
@@ -62,6 +75,7 @@ class Heartbeat:
         self._stop = stop
         self._proc = proc
         self._said = said
+        self._software = software
         self._on_told = on_told
         self._every = float(settings.every)
 
@@ -86,6 +100,7 @@ class Heartbeat:
             "version": agent.__version__,
             "state": state,
             "config": self._said(),
+            "software": self._software(),
         }
         try:
             answer = self._link.post(

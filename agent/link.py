@@ -85,6 +85,27 @@ class Link:
         """Ask for something of at most ``max_bytes``; what is longer comes cut. Raises LinkError."""
         return self._asked("GET", path, None, headers, max_bytes)
 
+    @contextmanager
+    def reading(
+        self, path: str, headers: Mapping[str, str], seconds: float
+    ) -> Iterator[http.client.HTTPResponse]:
+        """An answer that is read piece by piece, all of it within ``seconds``, on a connection of its own.
+
+        Raises LinkError; OSError when the connection breaks within the block.
+        """
+        try:
+            connection = self._opened()
+        except _FAILURES as error:
+            raise self._failed(error) from None
+        try:
+            with _limited(connection, seconds):
+                connection.request("GET", self._prefix + path, None, {**self._authorization(), **headers})
+                yield connection.getresponse()
+        except http.client.HTTPException as error:
+            raise self._failed(error) from None
+        finally:
+            connection.close()
+
     def _asked(
         self,
         method: str,

@@ -37,7 +37,7 @@ class Measuring:
             settings=settings.schedule,
             runner=self._runner,
             reporter=reporter,
-            permission=Permission(settings.schedule, hours_of(loaded), _CalendarOnce()),
+            permission=Permission(settings.schedule, hours_of(loaded), CalendarOnce()),
             clock=clock,
             stop=self._stop,
         )
@@ -107,7 +107,7 @@ class _Unbuilt:
         raise self._reason
 
 
-class _CalendarOnce:
+class CalendarOnce:
     """The calendar, read when it is first asked for."""
 
     def __init__(self) -> None:

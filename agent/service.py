@@ -7,18 +7,23 @@ import sqlite3
 import threading
 from collections.abc import Callable
 
+import agent
 from agent.central_state import CentralState
 from agent.county import County
-from agent.heartbeat import Heartbeat, State
+from agent.heartbeat import Heartbeat, State, Told
+from agent.launcher import version_here
 from agent.link import Link
-from agent.measuring import Measuring
+from agent.measuring import CalendarOnce, Measuring
 from agent.metrics import Metrics
 from agent.probe import Site
 from agent.push import Push
 from agent.rotation import Rotation
 from agent.runner import Reporter
+from agent.schedule import Permission
 from agent.settings import LoadedSettings, Secret
 from agent.spool import Spool
+from agent.upgrade import Upgrades
+from agent.versions import Versions
 from agent.vitals import Vitals
 from config.clock import SystemClock, boot_id
 from config.points import encode
@@ -63,6 +68,17 @@ class Service:
             apply=self._swap,
             broken=lambda: self._measuring.broken,
         )
+        self._calendar = CalendarOnce()
+        self._upgrades = Upgrades(
+            settings=settings.upgrade,
+            versions=Versions(loaded.state_directory, settings.upgrade.keys),
+            version=version_here(loaded.state_directory),
+            packaged=agent.__version__,
+            link=self._link(settings.push.timeout),
+            clock=self._clock,
+            stop=self._stop,
+            refusal=self._no_time_to_upgrade,
+        )
         self._swapping = threading.Lock()
         self._measuring = self._measuring_by(self._county.first())
 
@@ -84,6 +100,7 @@ class Service:
         self._begin("push", push.run)
         self._begin("heartbeat", heartbeat.run)
         self._begin("county", self._county.run)
+        self._begin("upgrade", self._upgrades.run)
         if settings.metrics.listen:
             metrics = Metrics(settings.metrics, self._vitals.point, self._reporter.totals)
             self._begin("metrics", lambda: metrics.run(self._stop))
@@ -97,6 +114,7 @@ class Service:
             self._stop.set()
             self._measuring.stop()
         self._county.wake()
+        self._upgrades.wake()
         self._spool.wake()
         last = self._heartbeat(LAST_BEAT_SECONDS)
         farewell = threading.Thread(target=last.last, args=(state,), daemon=True)
@@ -159,8 +177,19 @@ class Service:
             stop=self._stop,
             proc=self._site_of(self._local).proc,
             said=self._county.said,
-            on_told=self._county.hear,
+            software=self._upgrades.said,
+            on_told=self._hear,
         )
+
+    def _hear(self, told: Told) -> None:
+        self._county.hear(told)
+        self._upgrades.hear(told)
+
+    def _no_time_to_upgrade(self) -> str | None:
+        """Lessons, and what is muted."""
+        schedule = self._measuring.loaded.settings.schedule
+        permission = Permission(schedule, {"upgrade": "outside_school"}, self._calendar)
+        return permission.refusal("upgrade", continuous=False, wall_ns=self._clock.wall_ns())
 
     def _link(self, timeout_seconds: float) -> Link:
         return self._link_with(self._credential.token, timeout_seconds)

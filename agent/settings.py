@@ -15,6 +15,7 @@ import msgspec
 from agent.catalogue import PROBES, PlannedProbe, planned
 from agent.central_addresses import is_entry
 from agent.probe import Site
+from config.packages import public_key
 from config.school import School
 from config.settings import SettingsError, load
 from config.units import Bytes, Seconds
@@ -209,6 +210,31 @@ class CentralSettings(_Strict, frozen=True):
     again."""
 
 
+class UpgradeSettings(_Strict, frozen=True):
+    """Versions of the agent from the county's own store, each signed by a key of ``keys``."""
+
+    enabled: bool = True
+    """Off: only what is installed here by hand runs."""
+    keys: tuple[str, ...] = ()
+    """Public keys, like ed25519:…, that the county's packages may be signed by; enrolment writes them.
+    Without any no package is taken."""
+    spread: Seconds = Seconds(600)
+    """A version is fetched at random within that time after it was told, so that schools do not all come at
+    once."""
+    trial: Seconds = Seconds(600)
+    """A new version that the collector has not heard by then is left for the one before."""
+    settle: Seconds = Seconds(60)
+    """And one that it heard is kept when it has run so long."""
+    max_bytes: Bytes = Bytes(256 * 2**20)
+    """Of a package, unpacked."""
+    spare: Bytes = Bytes(64 * 2**20)
+    """Room that must be left on the disk."""
+    timeout: Seconds = Seconds(1800)
+    """Of one whole package."""
+    pause: Seconds = Seconds(300)
+    """The pause after a package that could not be fetched; it doubles each time, up to a day."""
+
+
 class AgentSettings(_Strict, frozen=True):
     """The whole file. Paths in it are relative to it."""
 
@@ -232,6 +258,7 @@ class AgentSettings(_Strict, frozen=True):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     central: CentralSettings = CentralSettings()
+    upgrade: UpgradeSettings = UpgradeSettings()
     kernel: KernelSettings = KernelSettings()
     probes: dict[str, Any] = {}
     """What is measured; each name is a probe of this reference."""
@@ -360,6 +387,7 @@ def _problems(loaded: LoadedSettings) -> Iterator[Problem]:
                 f"central.addresses[{number}]",
                 f"{entry!r} is no network, address or name; allowed: 10.0.0.0/8",
             )
+    yield from _upgrade_problems(settings.upgrade)
     yield from _probe_problems(loaded)
     yield from _schedule_problems(settings)
 
@@ -411,9 +439,20 @@ _POSITIVE = [
         "heartbeat": ("every", "every_min", "timeout"),
         "central": ("every", "pause"),
         "runner": ("deadline", "report_every"),
+        "upgrade": ("max_bytes", "timeout", "pause"),
     }.items()
     for name in members
 ]
+
+
+def _upgrade_problems(upgrade: UpgradeSettings) -> Iterator[Problem]:
+    for number, key in enumerate(upgrade.keys):
+        try:
+            public_key(key)
+        except ValueError as error:
+            yield f"upgrade.keys[{number}]", str(error)
+    if upgrade.settle >= upgrade.trial:
+        yield "upgrade.settle", "allowed is less than upgrade.trial"
 
 
 def _probe_problems(loaded: LoadedSettings) -> Iterator[Problem]:

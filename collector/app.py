@@ -42,6 +42,8 @@ from collector.ingest.service import IngestService
 from collector.ingest.set_aside import SetAside
 from collector.messages.room import MessageRoom
 from collector.metrics import metrics_routes
+from collector.packages.api import upgrade_api
+from collector.packages.routes import package_routes
 from collector.registry import Registry
 from collector.reports.content import Gatherer
 from collector.reports.mailing import Mailer, start_mailing
@@ -203,6 +205,7 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *metrics_routes(rooms),
         *health_routes(rooms),
         *enrolment_routes(rooms.enrolment, rooms.settings),
+        *package_routes(rooms.enrolment.packages, rooms.settings.packages),
         *ticket_routes(rooms),
         *icmpv6_routes(rooms, rooms.icmpv6),
         *api_routes(rooms),
@@ -210,6 +213,7 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *enrolment_api(rooms.enrolment, rooms.registry, rooms.settings),
         *agent_page_routes(rooms, rooms.settings.notice),
         *configuration_page_routes(rooms, rooms.settings.notice),
+        *upgrade_api(rooms.enrolment, rooms.registry, rooms.settings.packages),
         *incident_api_routes(rooms),
         *incident_page_routes(rooms, rooms.settings.notice),
         *silence_page_routes(rooms, rooms.settings.notice),

@@ -13,6 +13,7 @@ from collector.enrolment.settings import EnrolmentSettings, TlsSettings
 from collector.incidents.settings import IncidentSettings
 from collector.messages.settings import MessageSettings
 from collector.messages.settings import contradictions as contradictions_of_messages
+from collector.packages.settings import PackageSettings
 from collector.reports.settings import ReportSettings
 from collector.reports.settings import contradictions as contradictions_of_reports
 from collector.responder.settings import ResponderSettings
@@ -180,6 +181,7 @@ class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     access: AccessSettings = AccessSettings()
     region: RegionSettings = RegionSettings()
     enrolment: EnrolmentSettings = EnrolmentSettings()
+    packages: PackageSettings = PackageSettings()
     ingest: Ingest = Ingest()
     journal: JournalSettings = JournalSettings()
     store: StoreSettings = StoreSettings()

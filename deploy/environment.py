@@ -103,6 +103,13 @@ def launcher(program: Program, interpreter: str) -> str:
     return f"#!{interpreter} -I\nfrom {program.name}.main import main\n\nmain()\n"
 
 
+def locked_versions(program: Program) -> dict[str, str]:
+    """The libraries that every system needs, with the version that the lock names."""
+    entries = _entries((ROOT / "deploy" / "locks" / program.lock).read_text())
+    pinned = (entry.split()[0] for entry in entries.values() if " ; " not in entry.splitlines()[0])
+    return dict(pin.split("==") for pin in pinned)
+
+
 def _requirements(program: Program) -> str:
     text = (ROOT / "deploy" / "locks" / program.lock).read_text()
     every = _entries((ROOT / "deploy" / "locks" / "dev.txt").read_text())

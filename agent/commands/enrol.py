@@ -127,17 +127,17 @@ def _done(given: Given) -> dict[str, Any]:
         )  # fmt: skip
     if authority is not None:
         write_whole(folder / CA_FILE, authority.encode("utf-8"), SETTINGS_MODE)
-    text = _new_text(given, enrolled.school, ca=authority is not None)
+    text = _new_text(given, enrolled.school, ca=authority is not None, keys=enrolled.package_keys)
     write_whole(given.file, text.encode("utf-8"), SETTINGS_MODE)
     pending.replace(token_file)
     return _told(given, enrolled, token_file)
 
 
-def _new_text(given: Given, school: str, *, ca: bool) -> str:
+def _new_text(given: Given, school: str, *, ca: bool, keys: tuple[str, ...] = ()) -> str:
     """The settings as they will stand. Raises SettingsError before the code is used."""
     from agent.enrolment_file import CA_FILE, Place, changed, new_file  # noqa: PLC0415
 
-    place = Place(given.url, school, ca_file=CA_FILE if ca else None)
+    place = Place(given.url, school, ca_file=CA_FILE if ca else None, package_keys=keys)
     if not given.file.exists():
         return new_file(place, _state_directory(given.file))
     return changed(given.file.read_text(encoding="utf-8"), place, str(given.file))

@@ -22,7 +22,13 @@ STATES = {signal.SIGTERM: "stopping", signal.SIGINT: "stopping", signal.SIGHUP: 
     "--config", "file", required=True, type=click.Path(path_type=Path), help="The agent's settings."
 )
 def command(file: Path) -> None:
-    """Measure, spool and push until SIGTERM or SIGINT; SIGHUP stops as well and announces a restart."""
+    """Measure, spool and push until SIGTERM or SIGINT; SIGHUP stops as well and announces a restart.
+
+    Another version runs instead where the county's store gave one.
+    """
+    from agent.launcher import launch  # noqa: PLC0415
+
+    launch(file, ["run", "--config", str(file)])
     from agent.logs import set_up  # noqa: PLC0415
     from agent.service import Service  # noqa: PLC0415
     from agent.settings import load_settings  # noqa: PLC0415

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import msgspec
 
 from agent.ipv6.lan import DhcpAnswer
+from agent.launcher import interpreter
 
 START_SECONDS = 8.0
 """Loading scapy on a small router takes seconds."""
@@ -35,7 +35,7 @@ def ask(question: Question) -> Reply:
     """Ask. Never raises: a helper that fails is a reply with an error."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "agent.ipv6.raw"],
+            interpreter("from agent.ipv6.raw import main; main()"),
             input=msgspec.json.encode(question) + b"\n",
             capture_output=True,
             timeout=question.seconds + START_SECONDS,

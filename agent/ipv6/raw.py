@@ -1,4 +1,4 @@
-"""The helper: ``python -m agent.ipv6.raw`` reads one question as a line of JSON and answers with one.
+"""The helper: ``agent.ipv6.helper`` starts it; it reads one question as a line of JSON and answers with one.
 
 It asks DHCPv6 by a packet socket, which needs CAP_NET_RAW alone and leaves port 546 to the system's own
 client. Packets are made and read by scapy (GPL-2.0-only), which no other process of ours loads. Its socket

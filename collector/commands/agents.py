@@ -22,6 +22,7 @@ from collector.enrolment.listing import listed, reasons, table
 from collector.enrolment.room import plan_to_send, seal_of
 from collector.enrolment.states import States
 from collector.opening import config_option, language_of_option, opened_registry
+from collector.packages.upgrade_command import upgrade
 from collector.registry import Registry
 from collector.settings import CollectorSettings
 from collector.verdicts.opening import calendar_of
@@ -182,6 +183,7 @@ def revoke(agent: str, config_file: Path) -> None:
 
 
 command.add_command(config)
+command.add_command(upgrade)
 
 
 def _written_down(school: str) -> Callable[[Connection, str], None]:

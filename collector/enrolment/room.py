@@ -16,7 +16,9 @@ from collector.enrolment.invitations import Enrolled, Invitations, NotOpened
 from collector.enrolment.sealing import Seal
 from collector.enrolment.states import MAX_REASON, AgentState, States
 from collector.enrolment.tokens import Identified, Tokens
-from collector.ingest.liveness import Heartbeat
+from collector.ingest.liveness import Heartbeat, SoftwareSaid
+from collector.packages.rollouts import Rollouts
+from collector.packages.store import PackageStore
 from collector.registry import Registry
 from config.central import Document
 from config.clock import Clock
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 NS = 10**9
 SEEN_EVERY_SECONDS = 15
 MAX_REVISION = 32
+MAX_ORDER = 16
 
 
 class EnrolmentRoom:
@@ -41,6 +44,8 @@ class EnrolmentRoom:
         self.states = States(registry)
         self.configurations = Configurations(registry, seal_of(settings))
         self.guesses = Guesses(enrolment, clock)
+        self.packages = PackageStore(settings)
+        self.rollouts = Rollouts(registry, self.states, settings.packages)
         self._registry = registry
         self._settings = settings
         self._clock = clock
@@ -50,8 +55,9 @@ class EnrolmentRoom:
         self._enrolling = threading.Lock()
 
     def tick(self) -> None:
-        """Write what agents said."""
+        """Write what agents said, and let an upgrade go on, or stop."""
         self.states.flush()
+        self.rollouts.tick(self.now())
 
     def close(self) -> None:
         """Write what is still to be written."""
@@ -84,6 +90,9 @@ class EnrolmentRoom:
         school = self._registry.school(agent.school_id)
         if school is not None:
             told["config"] = self.configurations.revision(agent.agent_id, school, self.plan)
+        order = self.rollouts.order_for(agent.agent_id)
+        if order is not None:
+            told["upgrade"] = order
         if self.is_rotation_due(agent.agent_id, now):
             told["rotate"] = True
         return told
@@ -111,7 +120,7 @@ class EnrolmentRoom:
         return datetime.fromtimestamp(self._clock.wall_ns() / NS, UTC)
 
     def _state(self, beat: Heartbeat, address: str) -> AgentState:
-        said = beat.config
+        said, software = beat.config, beat.software or SoftwareSaid()
         offset_ms = round((beat.wall_ns - self._clock.wall_ns()) / 1e6)
         return AgentState(
             version=one_line(beat.version, MAX_REVISION),
@@ -121,6 +130,10 @@ class EnrolmentRoom:
             applied=one_line(said.applied, MAX_REVISION) if said else "",
             refused=one_line(said.refused, MAX_REVISION) if said else "",
             reason=one_line(said.reason, MAX_REASON) if said else "",
+            packaged=one_line(software.packaged, MAX_REVISION),
+            order_id=one_line(software.order, MAX_ORDER),
+            order_state=one_line(software.state, MAX_ORDER),
+            order_reason=one_line(software.reason, MAX_REASON),
         )
 
 

@@ -23,6 +23,7 @@ from collector.enrolment.room import EnrolmentRoom
 from collector.enrolment.sealing import has_secrets
 from collector.enrolment.tokens import Identified, is_digest
 from collector.ingest.credentials import token_of
+from collector.packages.keys import trusted_keys
 from collector.registry import RegistryError
 from collector.settings import CollectorSettings
 from config.settings import SettingsError
@@ -105,7 +106,17 @@ class Routes:
         except TooManyGuesses as many:
             raise Refusal(429, str(many), many.wait_seconds) from None
         log.info("enrolled agent=%s school=%s address=%s", enrolled.agent, enrolled.school, address)
-        return JSONResponse({"agent": enrolled.agent, "school": enrolled.school})
+        keys = await run_in_threadpool(self._package_keys)
+        told = {"package_keys": keys} if keys else {}
+        return JSONResponse({"agent": enrolled.agent, "school": enrolled.school, **told})
+
+    def _package_keys(self) -> list[str]:
+        """What packages may be signed by. A file that cannot be read costs no agent its enrolment."""
+        try:
+            return list(trusted_keys(self._settings))
+        except SettingsError as error:
+            log.error("package keys not told reason=%s", error)  # noqa: TRY400
+            return []
 
     def _refuse_guesser(self, address: str) -> None:
         """Before its body is read; once more when its code is looked at."""

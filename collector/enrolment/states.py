@@ -21,7 +21,9 @@ MAX_REASON = 300
 
 class AgentState(msgspec.Struct, frozen=True):
     """One agent. ``applied`` is the revision of the county's configuration that it measures by, empty for
-    none; ``refused`` one that it would not take, with the reason.
+    none; ``refused`` one that it would not take, with the reason. ``packaged`` is the version installed
+    there, ``order_id`` the last order to upgrade that it heard, and how that fares: «waiting», «trial»,
+    «refused», «failed», or empty when it is done.
     """
 
     version: str = ""
@@ -30,6 +32,10 @@ class AgentState(msgspec.Struct, frozen=True):
     applied: str = ""
     refused: str = ""
     reason: str = ""
+    packaged: str = ""
+    order_id: str = ""
+    order_state: str = ""
+    order_reason: str = ""
 
 
 class States:

@@ -38,6 +38,10 @@ class AgentStateRow(Base):
     refused: Mapped[str] = mapped_column(String(32))
     reason: Mapped[str] = mapped_column(Text)
     rotate_asked_at: Mapped[datetime | None]
+    packaged: Mapped[str] = mapped_column(String(32))
+    order_id: Mapped[str] = mapped_column(String(16))
+    order_state: Mapped[str] = mapped_column(String(16))
+    order_reason: Mapped[str] = mapped_column(Text)
 
 
 class CentralRow(Base):

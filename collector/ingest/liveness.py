@@ -21,6 +21,15 @@ class ConfigurationSaid(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class SoftwareSaid(msgspec.Struct, frozen=True):
+    """The version installed at an agent's host, the order to upgrade at hand, how it fares and why."""
+
+    packaged: str = ""
+    order: str = ""
+    state: str = ""
+    reason: str = ""
+
+
 class Heartbeat(msgspec.Struct, frozen=True):
     """The body of a heartbeat, as ARCHITECTURE.md says."""
 
@@ -31,6 +40,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     version: str
     state: AgentState
     config: ConfigurationSaid | None = None
+    software: SoftwareSaid | None = None
 
 
 class Heard(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from agent.main import main
+from agent.versions import Failed, Kept, Versions
 from config.diagnosis import certificate_of, clock_against, private, worst
 
 
@@ -56,3 +57,13 @@ def test_a_token_that_others_may_read_is_wrong(tmp_path: Path) -> None:
     assert private(file).state == "well"
     file.chmod(0o640)
     assert worst([private(file), private(tmp_path / "none")]) == "wrong"
+
+
+def test_it_says_which_version_of_the_store_runs_and_which_was_left(tmp_path: Path) -> None:
+    kept = Kept(packaged="1.0", good="2.0", failed=Failed("3.0", "o", "ended 3 times while on trial"))
+    Versions(tmp_path, ()).keep(kept)
+    (tmp_path / "agent.yaml").write_text(f"school: {{id: s1}}\nstate_directory: {tmp_path}\nprobes: {{}}\n")
+    words = ["doctor", "--config", str(tmp_path / "agent.yaml"), "--lang", "en"]
+    said = CliRunner().invoke(main, words).stdout
+    assert "✓ version: 2.0 of the county's store runs; 1.0 is installed here" in said
+    assert "✗ version: 3.0 was left: ended 3 times while on trial → the county was told" in said

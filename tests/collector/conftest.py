@@ -18,6 +18,7 @@ ON_BOTH = (
     "tests/collector/enrolment/test_configurations.py",
     "tests/collector/incidents/test_book.py",
     "tests/collector/messages/test_outbox.py",
+    "tests/collector/packages/test_rollouts.py",
     "tests/collector/registry/test_copies.py",
     "tests/collector/registry/test_registry.py",
     "tests/collector/reports/test_mailing.py",

@@ -40,6 +40,9 @@ EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "collector.yaml"
         ("data_directory: x\ningest: {max_body_bytes: 5}", "ingest.max_body_bytes"),
         ("data_directory: x\ningest: {max_series_per_agent: 0}", "ingest.max_series_per_agent"),
         ("data_directory: x\ningest: {max_lines: 0}", "ingest.max_lines"),
+        ("data_directory: x\npackages: {downloads: 0}", "packages.downloads"),
+        ("data_directory: x\npackages: {max_bytes: 5}", "packages.max_bytes"),
+        ("data_directory: x\npackages: {key: x}", "packages.key: is unknown"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(tmp_path: Path, text: str, key: str) -> None:

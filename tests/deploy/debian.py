@@ -14,11 +14,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+from collector.packages.keys import make_key
 from deploy.debian.build import main as build
 from deploy.environment import project_version
+from deploy.package.build import main as build_package
+from tests.collector.packages.supervised import package
 
 PROOF = Path(__file__).with_name("proof.sh")
 FIRST, SECOND = project_version(), "0.1.1"
+STORED, HANGING = "0.1.2", "0.1.3"
+"""Versions of the county's own store; the second hangs while it is imported."""
 UNIT = """\
 [Unit]
 Description=proof
@@ -47,7 +52,7 @@ def fresh_root(root: Path) -> None:
     run("chroot", root, "apt-get", "install", "-y", "-q", "--no-install-recommends", minor, *BESIDE)
 
 
-def proven(root: Path, debs: Path) -> str:
+def proven(root: Path, debs: Path, packages: Path) -> str:
     """Boot a copy of ``root`` and let it run the proof; returns what it wrote."""
     with tempfile.TemporaryDirectory(dir=root.parent) as scratch:
         machine = Path(scratch) / "root"
@@ -56,6 +61,7 @@ def proven(root: Path, debs: Path) -> str:
             (machine / "root" / name).mkdir()
             for deb in debs.glob(f"xiaotong-*_{version}_*.deb"):
                 shutil.copy(deb, machine / "root" / name)
+        shutil.copytree(packages, machine / "root" / "packages")
         shutil.copy(PROOF, machine / "root" / "proof.sh")
         units = machine / "etc" / "systemd" / "system"
         (units / "proof.service").write_text(UNIT)
@@ -71,6 +77,16 @@ def proven(root: Path, debs: Path) -> str:
         return log.read_text() if log.exists() else "the machine did not come up"
 
 
+def signed_packages(folder: Path) -> None:
+    """Two packages of the agent, and the public half of the key that signed them."""
+    folder.mkdir()
+    with tempfile.TemporaryDirectory() as elsewhere:
+        key = Path(elsewhere) / "packages.key"
+        make_key(key, folder / "packages.pub")
+        build_package(["--key", str(key), "--version", STORED, "--out", str(folder)])
+        package(folder, key, HANGING, {"agent/__init__.py": "import time; time.sleep(600)"})
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.deploy.debian", description=__doc__)
     parser.add_argument("--root", type=Path, help="a directory of debootstrap; made where it is missing")
@@ -83,7 +99,9 @@ def main() -> int:
                 build(["--version", version, "--out", str(debs)])
         if not (root / "usr").exists():
             fresh_root(root)
-        said = proven(root, debs)
+        packages = Path(scratch) / "packages"
+        signed_packages(packages)
+        said = proven(root, debs, packages)
     print(said)
     return 0 if "all holds" in said.splitlines() else 1
 

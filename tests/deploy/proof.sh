@@ -1,5 +1,6 @@
 #!/bin/bash
-# Runs inside a fresh Debian that was booted with its own systemd: install, enrol, hang, upgrade, remove, purge.
+# Runs inside a fresh Debian that was booted with its own systemd: install, enrol, hang, upgrade by apt and from the
+# county's store, remove, purge.
 # One line for each thing that holds; the first that does not ends it.
 set -u
 collector="runuser -u xiaotong-collector -- xiaotong-collector"
@@ -42,6 +43,8 @@ holds "a secret reaches the service" bash -c 'echo s3cret > /etc/xiaotong/secret
     nsenter -t $pid -m -- runuser -u xiaotong-collector -- \
         cat /run/credentials/xiaotong-collector.service/secrets_influxdb | grep -q s3cret'
 stat -c "  that secret: %U %a" /run/credentials/xiaotong-collector.service/secrets_influxdb
+# the county's key, before the first agent enrols: it is told of it then
+install -o xiaotong-collector -m 0644 /root/packages/packages.pub /var/lib/xiaotong-collector/packages.pub
 holds "schools are imported" $collector schools import /usr/share/doc/xiaotong-collector/examples/schools.yaml
 code=$($collector agents invite sd-001 --json | grep -o '"code": *"[^"]*"' | cut -d'"' -f4)
 holds "an agent enrols" xiaotong-agent enrol --collector http://127.0.0.1:8080 --code "$code"
@@ -81,6 +84,39 @@ holds "it announced a restart" bash -c "journalctl -u xiaotong-agent --no-pager 
 holds "both run after the upgrade" soon systemctl is-active xiaotong-collector xiaotong-agent
 holds "registry and agents are kept" bash -c "[ -s /tmp/agents ] && diff /tmp/agents <($(declare -f agents); collector='$collector'; agents)"
 holds "the agent is heard as the new version, without enrolling again" soon heard 0.1.1
+
+# From the county's store: no root, no apt, the hardened unit as it is.
+install -d -m 0755 /tmp/packages && install -m 0644 /root/packages/*.package /tmp/packages
+for file in /tmp/packages/*.package; do holds "the store takes $(basename "$file")" $collector packages add "$file"; done
+holds "the agent learnt the county's key" grep -q "keys: \[\"ed25519:" /etc/xiaotong/agent/agent.yaml
+sed -i 's/^\(  keys: .*\)/\1\n  trial: 40s\n  settle: 5s/' /etc/xiaotong/agent/agent.yaml
+systemctl restart xiaotong-agent
+holds "the agent runs with a short trial" soon systemctl is-active xiaotong-agent
+holds "a version is ordered" $collector agents upgrade 0.1.2 --all --now
+holds "the agent is heard as the county's version" soon heard 0.1.2
+runs_stored() { tr '\0' ' ' <"/proc/$(number xiaotong-agent MainPID)/cmdline" | grep -q /versions/0.1.2/tree; }
+holds "systemd's process is that version" runs_stored
+done_by_all() { $collector agents upgrade --status | grep -qx "done: 1"; }
+holds "it is kept" soon done_by_all
+mkdir -p /run/systemd/system/xiaotong-agent.service.d
+printf '[Service]\nWatchdogSec=5\n' >/run/systemd/system/xiaotong-agent.service.d/fast.conf
+systemctl daemon-reload
+systemctl restart xiaotong-agent
+sleep 16
+holds "it lives past three periods of its watchdog" bash -c \
+    '[ "$(systemctl show -p NRestarts --value xiaotong-agent)" = 0 ]'
+holds "and is still that version" runs_stored
+rm -r /run/systemd/system/xiaotong-agent.service.d
+systemctl daemon-reload
+systemctl restart xiaotong-agent
+holds "one that hangs is ordered" $collector agents upgrade 0.1.3 --all --now
+stopped_by_itself() { $collector agents upgrade --status | grep -q "is stopped: sd-001-1 fell back: 0.1.3"; }
+soon stopped_by_itself
+holds "it is left by itself and the order stops" soon stopped_by_itself
+holds "the version before runs again" soon runs_stored
+holds "and is heard" soon heard 0.1.2
+holds "the agent's doctor says it" bash -c "runuser -u xiaotong-agent -- xiaotong-agent doctor --lang en \
+    --config /etc/xiaotong/agent/agent.yaml | grep -q '0.1.2 of the county.s store runs'"
 
 holds "both are removed" apt-get remove -y -q xiaotong-agent xiaotong-collector
 holds "programs and processes are gone" absent /opt/xiaotong /usr/bin/xiaotong-agent /usr/bin/xiaotong-collector

@@ -17,6 +17,7 @@ from agent.service import Service
 from agent.settings import load_settings
 from collector.access import audit
 from collector.enrolment.configurations import Scope
+from collector.packages.keys import make_key
 from config.units import Seconds
 from tests.collector.enrolment.county import AGENT_YAML, code_for
 from tests.collector.running import Running, running, settings_in, wait_until
@@ -104,6 +105,23 @@ def test_a_change_arrives_within_seconds_and_a_bad_one_is_told(
     ]
     assert kept
     assert all(each.stat().st_mode & 0o077 == 0 for each in kept)
+
+
+def test_who_enrols_is_told_the_key_that_packages_are_signed_by(county: Running, tmp_path: Path) -> None:
+    data = county.rooms.settings.data
+    first = make_key(tmp_path / "packages.key", data / "packages.pub")
+    file = enrolled(county, tmp_path / "gate")
+    assert load_settings(file).settings.upgrade.keys == (first,)
+    second = make_key(tmp_path / "another.key", data / "packages.pub")
+    again = ["enrol", "--collector", f"http://127.0.0.1:{county.port}", "--config", str(file)]
+    for text, keys in (("", (first, second)), ("  trial: 5min\n", (first, second)), ("", (first, second))):
+        file.write_text(file.read_text() + text)
+        code = code_for(county, "s1", "gate")
+        assert CliRunner().invoke(agent_main, again, input=code).exit_code == 0
+        assert load_settings(file).settings.upgrade.keys == keys
+    assert "trial: 5min" in file.read_text()
+    (data / "packages.pub").write_text("no key")
+    assert CliRunner().invoke(agent_main, again, input=code_for(county, "s1", "gate")).exit_code == 0
 
 
 def test_a_command_that_cannot_enrol_says_why_in_one_line(county: Running, tmp_path: Path) -> None:

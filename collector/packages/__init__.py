@@ -1,0 +1,1 @@
+"""The county's own store of agent packages, and which agents take which version when."""

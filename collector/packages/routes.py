@@ -1,0 +1,95 @@
+"""A package, as an agent fetches it: read from disk piece by piece, so many at a time and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from collector.access import Permission, permitted
+from collector.packages.settings import PackageSettings
+from collector.packages.store import PackageStore
+
+log = logging.getLogger(__name__)
+
+PACKAGE_PATH = "/api/v1/agent/package"
+PIECE_BYTES = 64 * 1024
+RETRY_AFTER_SECONDS = 60
+MAX_ASKED = 64
+
+
+def package_routes(store: PackageStore, settings: PackageSettings) -> list[BaseRoute]:
+    """The one route that agents ask."""
+    downloads = Downloads(store, settings)
+    return [permitted(Permission.AGENT, Route(PACKAGE_PATH, downloads.package, methods=["GET"]))]
+
+
+class Downloads:
+    """Who fetches now: one package an agent, and so many in all. On the event loop alone."""
+
+    def __init__(self, store: PackageStore, settings: PackageSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._agents: set[str] = set()
+
+    async def package(self, request: Request) -> Response:
+        """The package of a version for the agent's machine."""
+        asked = request.query_params
+        version, machine, python = (
+            asked.get(key, "")[:MAX_ASKED] for key in ("version", "machine", "python")
+        )
+        whole = asked.get("whole") == "1"
+        agent = request.state.agent.agent_id
+        if agent in self._agents or len(self._agents) >= self._settings.downloads:
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            return JSONResponse({"reason": "too many fetch packages now"}, 503, headers)
+        self._agents.add(agent)
+        try:
+            found = await run_in_threadpool(self._store.fitting, version, machine, python, whole=whole)
+            if found is not None:
+                log.info("package sent agent=%s file=%s", agent, found.name)
+                return _Sent(found, float(self._settings.download_deadline), self._agents, agent)
+        except BaseException:
+            self._agents.discard(agent)
+            raise
+        self._agents.discard(agent)
+        kind = "with its libraries " if whole else ""
+        reason = f"the county's store has no package {kind}of {version} for {machine}, Python {python}"
+        return JSONResponse({"reason": reason}, 404)
+
+
+class _Sent(StreamingResponse):
+    """A file, cut off when it is not taken in time: a client that went away holds no place for ever."""
+
+    def __init__(self, file: Path, deadline_seconds: float, agents: set[str], agent: str) -> None:
+        length = {"Content-Length": str(file.stat().st_size), "Cache-Control": "no-store"}
+        super().__init__(_pieces(file), media_type="application/octet-stream", headers=length)
+        self._deadline_seconds = deadline_seconds
+        self._agents = agents
+        self._agent = agent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                await super().__call__(scope, receive, send)
+        except TimeoutError:
+            log.warning("package not taken in time agent=%s", self._agent)
+        finally:
+            self._agents.discard(self._agent)
+
+
+async def _pieces(file: Path) -> AsyncIterator[bytes]:
+    stream: Any = await run_in_threadpool(file.open, "rb")
+    try:
+        while piece := await run_in_threadpool(stream.read, PIECE_BYTES):
+            yield piece
+    finally:
+        stream.close()
