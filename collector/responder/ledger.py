@@ -26,6 +26,8 @@ from collector.responder.tables import (
 
 KEPT = timedelta(days=400)
 """Of tests, orders and suppressions that are over."""
+UNBEGUN_KEPT = timedelta(days=2)
+"""Of tests that never began."""
 SECTION = 7823642
 """PostgreSQL's advisory lock under which tests are granted; 7823641 is that of the migrations."""
 
@@ -122,18 +124,24 @@ class Decision:
         return int(found or 0)
 
     def grant(self, test: GrantedTest, order: Order | None = None, *, heard: bool = False) -> None:
-        """Write down a test, and one less of the order that it answers; forget those nobody asks about.
+        """Write down a test, and one less of the order that it answers; forget what nobody asks about.
 
         ``heard``: its responder tells one of the collectors when it begins.
         """
+        self._forget(test.school, test.granted_at)
         values = msgspec.structs.asdict(test) | {"state": RESERVED if heard else BEGUN}
         values["school_id"] = values.pop("school")
         self._connection.execute(sa.insert(CapacityTestRow).values(values))
-        old = sa.delete(CapacityTestRow).where(CapacityTestRow.granted_at < test.granted_at - KEPT)
-        self._connection.execute(old)
         if order is not None:
             less = sa.update(CapacityOrderRow).where(CapacityOrderRow.id == order.id)
             self._connection.execute(less.values(tests_left=CapacityOrderRow.tests_left - 1))
+
+    def _forget(self, school: str, now: datetime) -> None:
+        """Old tests, and sooner those of the school that never began: a gateway may be busy for a year."""
+        row = CapacityTestRow
+        of_no_use = (row.school_id == school, row.granted_at < now - UNBEGUN_KEPT)
+        self._connection.execute(sa.delete(row).where(row.granted_at < now - KEPT))
+        self._connection.execute(sa.delete(row).where(*of_no_use, row.state == SETTLED, row.bytes == 0))
 
 
 class Ledger:

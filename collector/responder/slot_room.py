@@ -182,7 +182,7 @@ class SlotRoom:
         school = self._schools.school(school_id)
         if school is None:
             return
-        points = list(points)
+        points, lines = list(points), {line.id for line in school.lines}
         with self._lock:
             plateaus = self._plateaus.setdefault(school.id, PlateauWatch()).add(points, school)
         for each in plateaus:
@@ -190,7 +190,7 @@ class SlotRoom:
         for point in points:
             if point.measurement == "capacity":
                 self._take_result(school, point)
-            elif point.measurement == "interface" and "line" in point.tags:
+            elif point.measurement == "interface" and point.tags.get("line") in lines:
                 self._watch_port(school, point)
 
     def _take_result(self, school: School, point: Point) -> None:

@@ -102,12 +102,19 @@ def test_only_a_ticket_that_its_responder_would_have_told_of_is_known_to_be_unus
     assert charged(ours) == left
 
 
-def test_old_tests_are_forgotten(ledgers: tuple[Ledger, Ledger]) -> None:
+@pytest.mark.parametrize(
+    ("moved", "days", "kept"), [(1, 399, True), (1, 401, False), (0, 1, True), (0, 3, False)]
+)
+def test_old_tests_are_forgotten_and_sooner_those_that_never_began(
+    ledgers: tuple[Ledger, Ledger], moved: int, days: int, kept: bool
+) -> None:
     granted(ledgers[0])
-    new = msgspec.structs.replace(TEST, id="1" * 32, granted_at=NOW + timedelta(days=401))
+    ledgers[0].over("s1", TEST.id, moved, NOW)
+    new = msgspec.structs.replace(TEST, id="1" * 32, granted_at=NOW + timedelta(days=days))
     with ledgers[1].deciding() as decision:
         decision.grant(new)
-    assert ledgers[0].tests_since("s1", AGES_AGO) == [new]
+    found = [test.id for test in ledgers[0].tests_since("s1", AGES_AGO)]
+    assert found == [*([TEST.id] if kept else []), new.id]
 
 
 def test_orders_are_carried_out_by_whichever_collector_is_asked(ledgers: tuple[Ledger, Ledger]) -> None:

@@ -108,10 +108,12 @@ def test_a_port_that_changed_while_the_collector_was_away_asks_for_a_verify(tmp_
         room.on_points("s1", [_port(speed, second)])
     (trigger,) = ledger.standing("s1", EVENING, EVENING).triggers
     assert trigger.why == "the port changed from 1 Gbit/s to 100 Mbit/s"
+    room.on_points("s1", [_port(100 * M, 3, line="l9"), _port(10 * M, 4, line="l9")])
+    assert ledger.note_port("s1", "l9", M) is None  # no line of the school: nothing is kept of it
     assert trigger.at == datetime.fromtimestamp(EVENING.timestamp() + 2, UTC)
     registry.close()
 
 
-def _port(speed: int, second: int) -> Point:
+def _port(speed: int, second: int, line: str = "l1") -> Point:
     at = round(EVENING.timestamp() + second) * 10**9
-    return Point("interface", {"interface": "wan", "line": "l1"}, {"port_bits_per_second": speed}, at)
+    return Point("interface", {"interface": "wan", "line": line}, {"port_bits_per_second": speed}, at)
