@@ -21,22 +21,25 @@ from collector.uptime.causes import Cause
 from collector.uptime.history import Outage
 from collector.uptime.minutes import SCHOOL
 from collector.uptime.presence import Presence
-from config.evidence import Ipv6Level
+from config.evidence import Evidence, EvidenceKind, Ipv6Level
 from config.school import Line, School
 from config.verdict import Answer, Verdict
 
 HEARD_LATELY_SECONDS = 60.0
+PORT_ALONE = timedelta(minutes=5)
+"""So long a port has a link before that alone says that its line works: probes, if any, have said by then."""
 ROUTERS = "routers"
 ROUTERS_TOLD_ONE_BY_ONE = 3
 LineSign = tuple[bool | None, datetime | None]
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """A target that stands as not met: its verdict as it was judged, and which transition that was."""
+    """A target that stands as not met: its verdict as it was judged, the transition, and the plan."""
 
     verdict: Verdict
     since: datetime
     number: int
+    plan_title: str
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -109,16 +112,26 @@ def _of_target(judged: Judged) -> Seen:
     measured, target = _quantities(verdict)
     deciding = next(iter(verdict.evidence), None)
     subject = deciding.subject if deciding else ""
-    is_ipv6 = verdict.kind == "ipv6"
+    cause, look_at = _lacks(verdict.kind, deciding)
     facts = Facts(
         measured, target,
         EvidenceReference("verdict", deciding.at if deciding else judged.since,
                           deciding.kind.value if deciding else "",
                           {"line": subject} if subject else {}, judged.number),
-        "configuration" if is_ipv6 else "capacity", "ipv6_checks" if is_ipv6 else "capacity_test",
-        verdict.plan, verdict.target, verdict.quote, {"target_kind": verdict.kind},
+        cause, look_at, verdict.plan, verdict.target, verdict.quote,
+        {"target_kind": verdict.kind, "deadline": verdict.deadline.isoformat(),
+         "plan_title": judged.plan_title},
     )  # fmt: skip
     return Seen(target_key(verdict.school, verdict.plan, verdict.target), True, judged.since, facts)
+
+
+def _lacks(target_kind: str, deciding: Evidence | None) -> tuple[LikelyCause, LookAt]:
+    """What is likely to be wanting where a target is not met, and where to look first."""
+    if target_kind == "ipv6":
+        return "configuration", "ipv6_checks"
+    if deciding is not None and deciding.kind is EvidenceKind.PORT_SPEED:
+        return "port", "port_speed"
+    return "capacity", "capacity_test"
 
 
 def _quantities(verdict: Verdict) -> tuple[Quantity | None, Quantity | None]:
@@ -132,16 +145,17 @@ def _quantities(verdict: Verdict) -> tuple[Quantity | None, Quantity | None]:
 
 
 def line_down(look: Look) -> Iterator[Seen]:
-    """Lines with an outage that goes on, and lines whose probes nothing answered for some minutes."""
+    """Lines with an outage that goes on, that nothing answers for some minutes, or whose port has no link."""
     told: dict[Key, Seen] = {}
     for outage in look.outages:
         seen = _of_outage(outage, look)
         if seen is not None:
             told[seen.key] = seen
-    for (school_id, line), (down, since) in look.line_signs.items():
+    for school_id, line in dict.fromkeys([*look.line_signs, *_ports_down(look)]):
         key = line_key(school_id, line)
-        if down and key not in told and since is not None:
-            told[key] = _of_windows(key, line, since, look)
+        proof = _sign_of_down(school_id, line, look) if key not in told else None
+        if proof is not None:
+            told[key] = _of_line(key, line, proof, look)
     for school_id, lines in look.lines.items():
         if len(lines) < 2:
             continue
@@ -151,8 +165,17 @@ def line_down(look: Look) -> Iterator[Seen]:
         if len(dead) == len(lines) and whole not in told:
             since = max(each.since for each in dead)
             told[whole] = msgspec.structs.replace(dead[0], key=whole, since=since, within=None)
-    yield from told.values()
+    yield from (_with_others(each, look) for each in told.values())
     yield from (_line_over(key, look) for key in look.of_kind("line_down") if key not in told)
+
+
+def _ports_down(look: Look) -> Iterator[tuple[str, str]]:
+    """School and id of the lines in use whose port has no link."""
+    down = [key for key, seen in look.signs.items() if key.kind == "one_line_left" and seen.holds]
+    for key in down:
+        line = key.subject.removeprefix("port/")
+        if any(each.id == line for each in look.lines.get(key.school_id, ())):
+            yield key.school_id, line
 
 
 def _of_outage(outage: Outage, look: Look) -> Seen | None:
@@ -174,25 +197,43 @@ def _of_outage(outage: Outage, look: Look) -> Seen | None:
     )  # fmt: skip
 
 
-def _of_windows(key: Key, line: str, since: datetime, look: Look) -> Seen:
-    facts = Facts(
-        evidence=EvidenceReference("point", since, "ping", {"line": line}), cause="line",
-        look_at="line_and_modem", values={"line": line},
-    )  # fmt: skip
+def _of_line(key: Key, line: str, proof: EvidenceReference, look: Look) -> Seen:
+    facts = Facts(evidence=proof, cause="line", look_at="line_and_modem", values={"line": line})
     lines = look.lines.get(key.school_id, ())
     whole = Key("line_down", key.school_id, "school")
-    return Seen(key, True, since, facts, _carriers(lines, line), within=whole)
+    return Seen(key, True, proof.at, facts, _carriers(lines, line), within=whole)
+
+
+def _with_others(seen: Seen, look: Look) -> Seen:
+    """With the lines of the school over which probes are answered meanwhile."""
+    school_id = seen.key.school_id
+    lines = [line.id for line in look.lines.get(school_id, ())]
+    up = [line for line in lines if look.line_signs.get((school_id, line), (None,))[0] is False]
+    others = [line for line in up if line_key(school_id, line) != seen.key]
+    if not others or seen.key.subject == "school":
+        return seen
+    values = {**seen.facts.values, "lines_up": " ".join(others)}
+    return msgspec.structs.replace(seen, facts=msgspec.structs.replace(seen.facts, values=values))
 
 
 def _line_over(key: Key, look: Look) -> Seen:
-    """Over where its probes are answered again, or it is no line any more; what is not heard is unknown."""
+    """Over where its probes are answered again, or where none tell of it and its port has long had a link, or
+    it is no line any more; what is not heard is unknown.
+    """
     lines = [line.id for line in look.lines.get(key.school_id, ())]
     mine = lines if key.subject == "school" else [key.subject.removeprefix("line/")]
     if not set(mine) & set(lines):
         return Seen(key, False, look.now)
     signs = [look.line_signs.get((key.school_id, line), (None, None)) for line in mine]
     works = next(((at or look.now) for down, at in signs if down is False), None)
-    return Seen(key, None if works is None else False, works or look.now)
+    ports = [look.signs.get(port_down_key(key.school_id, line)) for line in mine]
+    linked = next((each.since for each in ports if each and _has_long_been_over(each, look)), None)
+    over = works or linked
+    return Seen(key, None if over is None else False, over or look.now)
+
+
+def _has_long_been_over(seen: Seen, look: Look) -> bool:
+    return seen.holds is False and look.now - seen.since >= PORT_ALONE
 
 
 def school_silent(look: Look) -> Iterator[Seen]:
@@ -229,7 +270,7 @@ def one_line_left(look: Look) -> Iterator[Seen]:
             if key in look.standing:
                 yield Seen(key, False, look.now)
             continue
-        down = {line.id: since for line in lines if (since := _down_since(school_id, line.id, look))}
+        down = {line.id: proof for line in lines if (proof := _proof_of_down(school_id, line.id, look))}
         left = [line.id for line in lines if line.id not in down]
         if len(left) == 1:
             yield _of_left(key, down, left[0])
@@ -240,24 +281,28 @@ def one_line_left(look: Look) -> Iterator[Seen]:
             yield Seen(key, False if known and not down else None, look.now)
 
 
-def _down_since(school_id: str, line: str, look: Look) -> datetime | None:
+def _proof_of_down(school_id: str, line: str, look: Look) -> EvidenceReference | None:
+    """By what a line is known to be down, the surest first, and since when; None where it is not."""
     for outage in look.outages:
         if outage.school_id == school_id and outage.subject == f"line/{line}":
-            return outage.started_at
-    down, since = look.line_signs.get((school_id, line), (None, None))
-    if down:
-        return since
+            return EvidenceReference("outage", outage.started_at, "ping", number=outage.id)
+    return _sign_of_down(school_id, line, look)
+
+
+def _sign_of_down(school_id: str, line: str, look: Look) -> EvidenceReference | None:
     port = look.signs.get(port_down_key(school_id, line))
-    return port.since if port is not None and port.holds else None
+    if port is not None and port.holds:
+        return EvidenceReference("point", port.since, "interface", {"line": line})
+    down, since = look.line_signs.get((school_id, line), (None, None))
+    return EvidenceReference("point", since, "ping", {"line": line}) if down and since else None
 
 
-def _of_left(key: Key, down: Mapping[str, datetime], left: str) -> Seen:
-    last = max(down, key=lambda line: down[line])
+def _of_left(key: Key, down: Mapping[str, EvidenceReference], left: str) -> Seen:
+    last = max(down, key=lambda line: down[line].at)
     facts = Facts(
-        evidence=EvidenceReference("outage", down[last]), cause="line", look_at="other_line",
-        values={"line": last, "lines_left": left},
-    )  # fmt: skip
-    return Seen(key, True, down[last], facts, within=line_key(key.school_id, last))
+        evidence=down[last], cause="line", look_at="other_line", values={"line": last, "lines_left": left}
+    )
+    return Seen(key, True, down[last].at, facts, within=line_key(key.school_id, last))
 
 
 def by_points(look: Look) -> Iterator[Seen]:

@@ -8,12 +8,10 @@ from datetime import timedelta
 
 import msgspec
 
-from collector.incidents.model import EvidenceReference, Facts, Key, Quantity
+from collector.incidents.model import UNREACHED, EvidenceReference, Facts, Key, Quantity
 from collector.incidents.rules import GroupRule, KindRules
 from collector.incidents.seen import Seen
 
-UNREACHED = frozenset({"line_down", "school_silent"})
-"""Kinds that a carrier or the centre can be the cause of."""
 MOST_CARRIERS = 3
 """More carriers than that in trouble at once are no trouble of carriers: they are told of together."""
 CENTRE = Key("centre_down", "", "centre")
@@ -42,9 +40,9 @@ def groups(
 ) -> list[Group]:
     """The groups that hold now.
 
-    ``standing``: parents that are not resolved; one that stands keeps those that its cause may explain, until
-    fewer than the rule's number are left, and takes its own before any new one. ``nobody_heard``: the
-    collector hears no school at all.
+    ``standing``: parents that people were told of and that are not over; each keeps those that its cause may
+    explain, until fewer than the rule's number are left, and takes its own before any new one.
+    ``nobody_heard``: the collector hears no school at all.
     """
     holding = {each.key: each for each in seen if each.holds}
     left = {key: each for key, each in holding.items() if key.school_id and each.within not in holding}

@@ -19,6 +19,8 @@ Kind: TypeAlias = Literal[
     "carrier_down", "centre_down", "many_at_once",
 ]  # fmt: skip
 """The last three are of several schools at once; all others of one."""
+UNREACHED: frozenset[Kind] = frozenset({"line_down", "school_silent"})
+"""Kinds that a carrier or the centre can be the cause of; «many/unreached» are many of them at once."""
 Severity: TypeAlias = Literal["info", "warning", "critical"]
 State: TypeAlias = Literal["pending", "open", "acknowledged", "resolved"]
 What: TypeAlias = Literal[
@@ -29,9 +31,9 @@ LikelyCause: TypeAlias = Literal[
     "certificate", "device", "unknown",
 ]  # fmt: skip
 LookAt: TypeAlias = Literal[
-    "capacity_test", "line_and_modem", "power_and_gateway", "other_line", "ipv6_checks", "rogue_device",
-    "queue_of_gateway", "cable_and_port", "time_service", "certificate", "agent_spool", "carrier_hotline",
-    "centre_network", "what_is_common",
+    "capacity_test", "port_speed", "line_and_modem", "power_and_gateway", "other_line", "ipv6_checks",
+    "rogue_device", "queue_of_gateway", "cable_and_port", "time_service", "certificate", "agent_spool",
+    "carrier_hotline", "centre_network", "what_is_common",
 ]  # fmt: skip
 Unit: TypeAlias = Literal["bit/s", "s", "d", "level", "schools", ""]
 Waiting: TypeAlias = Literal["", "time", "parent", "silence", "school_hours", "data"]
@@ -69,7 +71,7 @@ class Facts(msgspec.Struct, frozen=True):
     """What a message says of an incident beside what, where and since when.
 
     ``plan``, ``target_id`` and ``quote`` are of «below_target». ``values`` are further facts by name:
-    «mac», «prefix», «interface», «direction», «service», «lines_left», «offset_seconds», «flaps» and such.
+    «mac», «prefix», «interface», «direction», «lines_left», «lines_up», «failed», «plan_title» and such.
     """
 
     measured: Quantity | None = None

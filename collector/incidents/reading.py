@@ -105,7 +105,8 @@ class Reader:
             for plan, target, number, text in connection.execute(chosen):
                 key = Place(school_id, plan, target), number
                 if key in wanted:
-                    self._judged[key] = Judged(_decoder.decode(text), wanted[key], number)
+                    title = self._verdicts.plans[plan].title
+                    self._judged[key] = Judged(_decoder.decode(text), wanted[key], number, title)
 
     def _answers(self, standing: frozenset[Key]) -> dict[Key, Answer]:
         """How the targets stand now that stand as incidents."""

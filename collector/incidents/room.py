@@ -98,9 +98,8 @@ class IncidentRoom:
         look = self._reader.look(now, frozenset(standing))
         seen = conditions(look)
         groups = grouping.groups(
-            seen.values(), frozenset(key for key, each in standing.items() if each.is_parent),
-            self.rules.rules, nobody_heard=_nobody_heard(look),
-        )  # fmt: skip
+            seen.values(), _told_parents(standing), self.rules.rules, nobody_heard=_nobody_heard(look)
+        )
         seen |= {group.seen.key: group.seen for group in groups}
         standing |= self._begin(seen, standing, now)
         changes = self.book.write(self._turns(seen, groups, standing, now))
@@ -134,7 +133,7 @@ class IncidentRoom:
         kind, school_id, subject = seen.key
         since = seen.since if before is None else max(seen.since, before.resolved_at or seen.since)
         return Incident(
-            0, kind, school_id, subject, self.rules.rules.of(kind).severity, "pending", since, now,
+            0, kind, school_id, subject, self.rules.rules.of_key(seen.key).severity, "pending", since, now,
             facts=seen.facts, waits_for="time", turns=(*(before.turns if before else ()), now),
             flapping=before.flapping if before else False,
         )  # fmt: skip
@@ -184,7 +183,7 @@ class Situations:
     def of(self, incident: Incident) -> Situation:
         """What is known of one incident."""
         rules, seen = self._room.rules, self._seen.get(incident.key)
-        rule = rules.rules.of(incident.kind)
+        rule = rules.rules.of_key(incident.key)
         group = self._groups.get(incident.key)
         quiet = quiet_until(rules, rule.severity, self._now, self._calendar.time_zone)
         return Situation(
@@ -239,11 +238,16 @@ class Situations:
         if silenced(incident, self._silences, self._now, self._calendar.time_zone):
             return "silence"
         rules = self._room.rules
-        rule = rules.rules.of(incident.kind)
+        rule = rules.rules.of_key(incident.key)
         if rule.severity in rules.exam_severities and exam_on(self._calendar, self._now):
             return "silence"
         outside = rule.hours == "school" and not self._calendar.in_school_hours(self._now)
         return "school_hours" if outside else ""
+
+
+def _told_parents(standing: Mapping[Key, Incident]) -> frozenset[Key]:
+    """Those that people know; one that is pending still gives way to a wider cause."""
+    return frozenset(key for key, each in standing.items() if each.is_parent and each.state != "pending")
 
 
 def _depth(key: Key, seen: Mapping[Key, Seen]) -> int:

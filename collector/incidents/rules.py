@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
 import config
-from collector.incidents.model import Kind, Severity
+from collector.incidents.model import UNREACHED, Key, Kind, Severity
 from config.calendar import Hours
 from config.settings import SettingsError, convert, parse_yaml
 from config.units import Seconds
@@ -96,6 +96,20 @@ class KindRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The rule of one kind."""
         rule: Rule = getattr(self, kind)
         return rule
+
+    def of_key(self, key: Key) -> Rule:
+        """The rule of one incident. Many at once are told no sooner and no less urgently than one of them."""
+        rule = self.of(key.kind)
+        if key.kind != "many_at_once":
+            return rule
+        name = key.subject.removeprefix("many/")
+        kinds = UNREACHED if name == "unreached" else {kind for kind in get_args(Kind) if kind == name}
+        gathered = [self.of(kind) for kind in kinds]
+        return msgspec.structs.replace(
+            rule,
+            holds_for=max(each.holds_for for each in (rule, *gathered)),
+            severity=max((each.severity for each in (rule, *gathered)), key=get_args(Severity).index),
+        )
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,16 +11,17 @@ from typing import Any
 
 import msgspec
 
-from collector.incidents.model import Change, EvidenceReference, Incident, Quantity
+from collector.incidents.model import Change, EvidenceReference, Facts, Incident, Quantity
 from collector.messages import words
 from collector.messages.bodies import Body, ChangeBody, DigestBody, TrialBody
 from collector.messages.channels import Letter
 from config.evidence import EvidenceKind
 from config.present import DIRECTIONS, EVIDENCE_KINDS, TITLES
-from config.school import School
+from config.school import Line, School, lines_on
 from config.units import format_rate
 from config.words import Language, translate
 
+DAY_SECONDS = 86400
 MOST_NAMES = 5
 MOST_LISTED = 10
 MOST_MERGED_LINES = 25
@@ -120,12 +121,14 @@ def _short_lines(change: Change, reader: Reader) -> Iterator[str]:
 
 def _lines(change: Change, reader: Reader) -> Iterator[str]:
     incident, facts = change.incident, change.incident.facts
-    yield _since(change, reader) + (" " + reader.say(words.FLAPPING) if incident.flapping else "")
+    space = "" if reader.language == "zh_CN" else " "
+    yield _since(change, reader) + (space + reader.say(words.FLAPPING) if incident.flapping else "")
     yield reader.say(words.DOUBT) if incident.state != "pending" and incident.waits_for == "data" else ""
     yield _schools(incident.schools, reader)
     yield _against(incident, reader)
-    yield reader.say(words.QUOTE, quote=reader.plain(facts.quote)) if facts.quote else ""
+    yield _quote(facts, reader) if facts.quote else ""
     yield _values(incident, reader)
+    yield from _PARTS.get(incident.kind, _nothing)(incident, reader)
     yield _evidence(incident, reader)
     yield reader.say(words.CAUSE, cause=reader.say(words.CAUSES[facts.cause]))
     yield reader.say(words.FIRST, what=reader.say(words.LOOKS_AT[facts.look_at]))
@@ -157,6 +160,10 @@ def _schools(school_ids: Sequence[str], reader: Reader) -> str:
 
 def _against(incident: Incident, reader: Reader) -> str:
     measured, target = incident.facts.measured, incident.facts.target
+    if measured and measured.unit == "schools":
+        return ""  # they stand there by name
+    if measured and incident.kind == "certificate_ends" and measured.value < 0:
+        return reader.say(words.ENDED, how_long=duration(-measured.value * DAY_SECONDS, reader))
     if measured and target:
         places = {"measured": _quantity(measured, reader), "target": _quantity(target, reader)}
         return reader.say(words.AGAINST.get(incident.kind, words.MEASURED), **places)
@@ -168,11 +175,23 @@ def _against(incident: Incident, reader: Reader) -> str:
 def _quantity(quantity: Quantity, reader: Reader) -> str:
     if quantity.unit == "bit/s":
         return format_rate(quantity.value)
+    if quantity.unit == "s" and abs(quantity.value) < 1:
+        return reader.say(words.UNITS["ms"], n=f"{quantity.value * 1000:.0f}")
     return reader.say(words.UNITS[quantity.unit], n=f"{quantity.value:g}")
 
 
+def _quote(facts: Facts, reader: Reader) -> str:
+    title = str(facts.values.get("plan_title", facts.plan))
+    return reader.say(words.QUOTE, title=reader.plain(title), quote=reader.plain(facts.quote))
+
+
 def _values(incident: Incident, reader: Reader) -> str:
-    known = [(name, value) for name, value in incident.facts.values.items() if name in words.VALUES]
+    """What the title does not say."""
+    known = [
+        (name, value)
+        for name, value in incident.facts.values.items()
+        if name in words.VALUES and value != "" and str(value) not in incident.subject
+    ]
     named = [f"{reader.say(words.VALUES[name])} {_text(value, reader)}" for name, value in known]
     return ("；" if reader.language == "zh_CN" else "; ").join(named)
 
@@ -184,6 +203,46 @@ def _text(value: object, reader: Reader) -> str:
     return reader.say(DIRECTIONS[text]) if text in DIRECTIONS else reader.plain(text)
 
 
+def _silent(incident: Incident, reader: Reader) -> Iterator[str]:
+    """Whom to call: its lines with their carriers, and whether its gateway lives."""
+    lines = [line.id for line in _lines_of(incident, reader)]
+    yield reader.say(words.LINES, lines=_named(incident, lines, reader)) if lines else ""
+    answers = incident.facts.values.get("gateway_answers")
+    yield reader.say(words.GATEWAY[int(answers)]) if answers is not None else ""
+
+
+def _one_left(incident: Incident, reader: Reader) -> Iterator[str]:
+    down, left = (str(incident.facts.values.get(name, "")) for name in ("line", "lines_left"))
+    if down and left:
+        places = {"down": _line(incident, down, reader), "left": _line(incident, left, reader)}
+        yield reader.say(words.ONE_LEFT, **places)
+
+
+def _of_line(incident: Incident, reader: Reader) -> Iterator[str]:
+    evidence = incident.facts.evidence
+    if evidence is not None and evidence.measurement == "interface":
+        yield reader.say(words.NO_LINK)
+    up = str(incident.facts.values.get("lines_up", ""))
+    yield reader.say(words.STILL_UP, lines=_named(incident, up.split(), reader)) if up else ""
+
+
+def _blind(_incident: Incident, reader: Reader) -> Iterator[str]:
+    yield reader.say(words.BLIND)
+
+
+def _nothing(_incident: Incident, _reader: Reader) -> Iterator[str]:
+    yield from ()
+
+
+_PARTS: Mapping[str, Callable[[Incident, Reader], Iterator[str]]] = {
+    "line_down": _of_line,
+    "school_silent": _silent,
+    "one_line_left": _one_left,
+    "centre_down": _blind,
+}
+"""What only one kind of incident has to say."""
+
+
 def _evidence(incident: Incident, reader: Reader) -> str:
     evidence = incident.facts.evidence
     if evidence is None:
@@ -192,15 +251,21 @@ def _evidence(incident: Incident, reader: Reader) -> str:
 
 
 def source_text(evidence: EvidenceReference, reader: Reader) -> str:
-    """Where the proof is: «verdict 3 by verify test failed (wan)», «outage 17»."""
+    """Where the proof is: «verify test failed (wan), verdict 3», «no ping was answered, outage 17»."""
     number = "" if evidence.number is None else evidence.number
-    kind = next((each for each in EvidenceKind if each.value == evidence.measurement), None)
-    measurement = (
-        reader.say(EVIDENCE_KINDS[kind]) if kind else reader.plain(evidence.measurement.replace("_", " "))
-    )
     line = reader.plain(evidence.tags.get("line", ""))
-    named = f"{measurement} ({line})" if line and measurement else measurement
-    return reader.say(words.SOURCES[evidence.source], number=number, measurement=named).strip()
+    named = _measurement(evidence, reader)
+    if line and named:
+        named = f"{named}（{line}）" if reader.language == "zh_CN" else f"{named} ({line})"
+    return reader.say(words.SOURCES[evidence.source], number=number, measurement=named).strip(" ,，")
+
+
+def _measurement(evidence: EvidenceReference, reader: Reader) -> str:
+    name = evidence.measurement
+    if evidence.source == "point" and name in words.POINTS:
+        return reader.say(words.POINTS[name])
+    kind = next((each for each in EvidenceKind if each.value == name), None)
+    return reader.say(EVIDENCE_KINDS[kind]) if kind else reader.plain(name.replace("_", " "))
 
 
 def _ticket(incident: Incident, reader: Reader) -> str:
@@ -217,23 +282,39 @@ def _subject(incident: Incident, reader: Reader) -> str:
     if not name or what not in words.SUBJECTS:
         return ""
     if what == "many":
-        return reader.say(words.KINDS.get(name, name))
+        return reader.say(words.MANY.get(name, name))
     if what == "target":
-        plan, _, target = name.partition("/")
-        kind = str(incident.facts.values.get("target_kind", target))
-        title = reader.say(TITLES[kind]) if kind in TITLES else reader.plain(target)
-        return f"{reader.plain(plan)} {title}"
+        return _target(incident, name.partition("/")[2], reader)
     shown = reader.plain(name)
     if what == "line":
-        line = name.partition("/")[0]  # «line/wan/up» is of one direction
-        shown = f"{reader.plain(line)} {_carrier(incident, line, reader)}".strip()
+        shown = _line(incident, name.partition("/")[0], reader)  # «line/wan/up» is of one direction
     return reader.say(words.SUBJECTS[what], name=shown)
 
 
-def _carrier(incident: Incident, line_id: str, reader: Reader) -> str:
+def _target(incident: Incident, target_id: str, reader: Reader) -> str:
+    """By its deadline too: a plan may ask for the same at two dates."""
+    values = incident.facts.values
+    kind, deadline = str(values.get("target_kind", target_id)), str(values.get("deadline", ""))
+    title = reader.say(TITLES[kind]) if kind in TITLES else reader.plain(target_id)
+    return reader.say(words.DEADLINE, target=title, deadline=deadline) if deadline else title
+
+
+def _line(incident: Incident, line_id: str, reader: Reader) -> str:
+    """With its carrier: «wan 电信»."""
+    lines = _lines_of(incident, reader)
+    carrier = next((reader.plain(line.carrier) for line in lines if line.id == line_id), "")
+    return f"{reader.plain(line_id)} {carrier}".strip()
+
+
+def _named(incident: Incident, lines: Sequence[str], reader: Reader) -> str:
+    comma = "、" if reader.language == "zh_CN" else ", "
+    return comma.join(_line(incident, line, reader) for line in lines)
+
+
+def _lines_of(incident: Incident, reader: Reader) -> tuple[Line, ...]:
+    """The lines that the school had when it began."""
     school = reader.schools.get(incident.school_id)
-    lines = school.lines if school else ()
-    return next((reader.plain(line.carrier) for line in lines if line.id == line_id), "")
+    return lines_on(school, incident.started_at.astimezone(reader.zone).date()) if school else ()
 
 
 def _facts(change: Change, reader: Reader) -> dict[str, Any]:

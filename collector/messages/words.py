@@ -25,6 +25,8 @@ SEVERITIES = {
     "warning": message("warning"),
     "critical": message("critical"),
 }
+MANY = KINDS | {"unreached": message("line down or school silent")}
+"""What many schools may have at once: a kind of incident, or any in which they are not reached."""
 WHATS = {
     "opened": message("[{severity}]"),
     "escalated": message("[{severity}, nobody has taken it]"),
@@ -62,27 +64,39 @@ CAUSES = {
 }
 LOOKS_AT = {
     "capacity_test": message("run a capacity test outside lessons, then ask the carrier"),
+    "port_speed": message("the port's setting and cable, then whether the line needs a faster port"),
     "line_and_modem": message("lights of the modem, the cable, then call the carrier"),
-    "power_and_gateway": message("ask the school whether it has power and whether the gateway is on"),
-    "other_line": message("what the second line says, before that one fails too"),
+    "power_and_gateway": message("ask the school whether it has power and the gateway is on, then the line"),
+    "other_line": message("get the dead line repaired, before the last one fails too"),
     "ipv6_checks": message("the school's IPv6 page: the first check that fails"),
     "rogue_device": message("find the port of that MAC address in the switches and unplug the device"),
     "queue_of_gateway": message("queue settings of the gateway, and who fills the line"),
-    "cable_and_port": message("the cable and the port: does it negotiate its old speed again?"),
-    "time_service": message("does the gateway reach a time server (NTP)?"),
+    "cable_and_port": message("the cable and the port, whether it negotiates its old speed again"),
+    "time_service": message("whether the gateway reaches a time server (NTP)"),
     "certificate": message("renew the certificate"),
-    "agent_spool": message("does the agent reach the collector, is its disk full?"),
+    "agent_spool": message("whether the agent runs, reaches the collector and has room on its disk"),
     "carrier_hotline": message("the carrier's hotline: several schools of it are down"),
     "centre_network": message("the centre's own uplink and power"),
     "what_is_common": message("what these schools have in common"),
 }
 SOURCES = {
-    "verdict": message("verdict {number} by {measurement}"),
-    "outage": message("outage {number}"),
-    "presence": message("heartbeats"),
-    "point": message("measurement {measurement}"),
+    "verdict": message("{measurement}, verdict {number}"),
+    "outage": message("no ping was answered, outage {number}"),
+    "presence": message("the last heartbeat"),
+    "point": "{measurement}",
     "children": message("the schools' own incidents"),
 }
+POINTS = {
+    "": message("the last data"),
+    "ping": message("no ping was answered"),
+    "interface": message("the port's state"),
+    "router_advertisement": message("a router advertisement on the LAN"),
+    "capacity": message("capacity test"),
+    "service": message("a check of the service"),
+    "ipv6_site": message("a check of the site"),
+    "ipv6_readiness": message("the IPv6 checks"),
+}
+"""What a measured point is to people, by its measurement."""
 VALUES = {
     "routers": message("routers"),
     "mac": message("MAC address"),
@@ -93,9 +107,7 @@ VALUES = {
     "interface": message("interface"),
     "direction": message("direction"),
     "service": message("service"),
-    "lines_left": message("lines left"),
-    "offset_seconds": message("off by, s"),
-    "flaps": message("times"),
+    "failed": message("failed checks"),
 }
 """Further facts that are worth a place on a phone; others are on the page."""
 
@@ -104,21 +116,42 @@ FROM_TO = message("From {when} to {until}, {how_long}.")
 SCHOOLS = message("Schools ({count}): {names}")
 AND_MORE = message("{names} and {count} more")
 MEASURED = message("Measured {measured}, needed {target}.")
-AT_MOST = message("Measured {measured}, allowed {target}.")
 LEFT = message("{measured} left.")
-MEASURED_ALONE = message("Measured {measured}.")
+MEASURED_ALONE = message("Measured at most {measured}.")
 TARGET_ALONE = message("Needed {target}.")
-QUOTE = message("The plan says: «{quote}»")
+AT_BEST = message("Measured at most {measured}, needed {target}.")
+BEFORE = message("Now {measured}, before {target}.")
+OFF = message("Off by {measured}, allowed {target}.")
+ADDED = message("{measured} of delay added under load, allowed {target}.")
+ENDED = message("It ended {how_long} ago.")
+DEADLINE = message("{target}, by {deadline}")
+QUOTE = message("The plan «{title}» says: {quote}")
+LINES = message("Lines: {lines}")
+NO_LINK = message("Its port has no link.")
+STILL_UP = message("Still up: {lines}.")
+ONE_LEFT = message("Down: {down}. Left: {left}.")
+GATEWAY = {
+    1: message("Its gateway answers the centre's ping."),
+    0: message("Its gateway does not answer the centre's ping."),
+}
 EVIDENCE = message("Evidence: {source}, {when}.")
 CAUSE = message("Likely cause: {cause}.")
 FIRST = message("Look first: {what}.")
 FLAPPING = message("It comes and goes.")
 DOUBT = message("Nothing is known of it now: this is how it was last known.")
+BLIND = message("How the schools are is not known until it is back; they are not told of one by one.")
 TICKET = message("The carrier's ticket: {ticket}.")
 ACCEPTED_BY = message("{who} has accepted it as it is now: the new normal.")
 TAKEN_BY = message("{who} has taken it.")
-AGAINST = {"latency_under_load": AT_MOST, "clock_off": AT_MOST, "certificate_ends": LEFT}
-"""How measured and target are put where the target is no lower bound."""
+AGAINST = {
+    "below_target": AT_BEST,
+    "ipv6_fell": BEFORE,
+    "port_slower": BEFORE,
+    "latency_under_load": ADDED,
+    "clock_off": OFF,
+    "certificate_ends": LEFT,
+}
+"""How measured and target are put to each other."""
 NOTE = message("Note: {note}")
 
 MERGED = message("[{count} messages in one]")
@@ -141,9 +174,9 @@ DURATIONS = (
 )
 UNITS = {
     "s": message("{n} s"),
+    "ms": message("{n} ms"),
     "d": message("{n} d"),
     "level": message("level {n}"),
-    "schools": message("{n} schools"),
     "": "{n}",
 }
 

@@ -63,7 +63,7 @@ def build_school(lab: Lab, core: Namespace, carriers: dict[str, Namespace], scho
     for fault in sorted(faults & FORWARD_FAULTS.keys()):
         _filter(lines[0].access if lines else school.gateway, FORWARD_FAULTS[fault])
     if "rogue_router" in faults:
-        _advertise_rogue(lab, school.terminals[-1])
+        start_rogue(lab, school.terminals[-1])
 
 
 def _address_wan(line: BuiltLine, index: int, faults: set[str]) -> None:
@@ -105,7 +105,8 @@ def _advertise(lab: Lab, school: BuiltSchool, faults: set[str]) -> None:
     start_radvd(lab, school.gateway, "lan0", addresses.lan_prefix(school.number), said)
 
 
-def _advertise_rogue(lab: Lab, terminal: Namespace) -> None:
+def start_rogue(lab: Lab, terminal: Namespace) -> None:
+    """A terminal that is a router to others from now on, which nobody asked for."""
     terminal.sysctl("net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.eth0.accept_ra=2")
     start_radvd(lab, terminal, "eth0", addresses.ROGUE_PREFIX, Advertisement(rdnss=False))
 

@@ -140,6 +140,7 @@ class Lab:
         self.id = identifier or secrets.token_hex(2)
         self._programs: list[subprocess.Popen[bytes]] = []
         self._lock: IO[bytes] | None = None
+        self._servers = contextlib.ExitStack()
         self.directory = Path()
 
     def __enter__(self) -> Lab:
@@ -157,6 +158,7 @@ class Lab:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         stop_all(self._programs)
+        self._servers.close()
         remove_namespaces(self.id)
         shutil.rmtree(self.directory, ignore_errors=True)
         (RECORDS / self.id).unlink(missing_ok=True)
@@ -177,6 +179,10 @@ class Lab:
             program = where.start(argv, output=output, environment=environment)
         self._programs.append(program)
         return program
+
+    def serve(self, where: Namespace, open_servers: Callable[[contextlib.ExitStack], T]) -> T:
+        """Servers of this process that listen in ``where``: entered on a stack that ends with the lab."""
+        return where.call(lambda: open_servers(self._servers))
 
     def resolver(self, where: Namespace, *servers: str) -> None:
         """Name servers that programs started in ``where`` will use."""

@@ -7,13 +7,15 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 
 import msgspec
 
-from tests.lab import addresses, services, truth
+from config.units import Seconds
+from tests.lab import addresses, ipv6, letters, services, truth
 from tests.lab.county import BuiltCounty
 from tests.lab.netns import Lab, LabError
-from tests.lab.scenario import INCIDENT, IPV6_LEVEL, STATE, Event, Expectation, Flap, Scenario
+from tests.lab.scenario import INCIDENT, IPV6_LEVEL, MESSAGE, STATE, Event, Expectation, Flap, Scenario
 from tests.lab.stage import Stage
 from tests.lab.truth import Outcome, Said
 
@@ -47,14 +49,20 @@ class Play:
         self.name = name
         self.scenario = scenario
         self.county = BuiltCounty(lab, scenario.county)
-        self.stage = Stage(self.county, scenario.plans, scenario.probes)
+        self.stage = Stage(
+            self.county, scenario.plans, scenario.probes,
+            with_channels=any(expected.message for expected in scenario.expect),
+        )  # fmt: skip
         self.history: History = defaultdict(list)
+        self.started_at = 0.0
+        self.measured_at: dict[tuple[str, str], float] = {}
+        """When the deciding evidence of a message was measured, in seconds since the agents started."""
 
     def run(self) -> Played:
         """Play it to the end. Raises LabError when the network or the programs do not stand."""
         self.county.wait_for_ipv6()
         self.stage.open()
-        started = time.monotonic()
+        started, self.started_at = time.monotonic(), time.time()
         waiting = sorted(events(self.scenario.timeline), key=lambda event: event.at)
         end = max(expected.by for expected in self.scenario.expect)
         while (now := time.monotonic() - started) < end and not (self._all_said(now) and not waiting):
@@ -63,7 +71,7 @@ class Play:
             self._listen(time.monotonic() - started)
             time.sleep(max(0.0, POLL_SECONDS - (time.monotonic() - started - now)))
         outcomes = tuple(
-            truth.judge(self.name, each, self.history[each.school, each.subject])
+            truth.judge(self.name, self._dated(each), self.history[each.school, each.subject])
             for each in self.scenario.expect
         )
         return Played(
@@ -91,7 +99,24 @@ class Play:
         kinds = [subject for subject in asked if subject.startswith(INCIDENT)]
         is_open = self.stage.open_incidents(school) if kinds else set()
         said |= {each: "open" if each.removeprefix(INCIDENT) in is_open else "none" for each in kinds}
-        return said
+        return said | self._told(school, {each for each in asked if each.startswith(MESSAGE)})
+
+    def _told(self, school: str, asked: set[str]) -> dict[str, str]:
+        told = (
+            {f"{MESSAGE}{each['kind']}": each for each in self.stage.told_incidents(school)} if asked else {}
+        )
+        for subject, incident in told.items():
+            at = datetime.fromisoformat(incident["facts"]["evidence"]["at"]).timestamp()
+            self.measured_at.setdefault((school, subject), at - self.started_at)
+        return {subject: "told" if subject in told else "none" for subject in asked}
+
+    def _dated(self, expected: Expectation) -> Expectation:
+        """With the times that its evidence gives it."""
+        measured = self.measured_at.get((expected.school, expected.subject))
+        if expected.within is None or measured is None:
+            return expected
+        after = max(0.0, measured)
+        return msgspec.structs.replace(expected, after=Seconds(after), by=Seconds(after + expected.within))
 
     def _all_said(self, now: float) -> bool:
         """Every expectation is fulfilled and has stood for a while; an unknown must last to its end."""
@@ -111,6 +136,8 @@ class Play:
             self.stage.start_agent(event.school)
         elif event.agent is not None:
             self.stage.end_agent(event.school, event.agent)
+        if event.plugged_in is not None:
+            ipv6.start_rogue(self.county.lab, self.county.schools[event.school].terminals[-1])
         if event.traffic is not None:
             self._move(event)
         if event.line is not None:
@@ -145,6 +172,8 @@ class Play:
         for school, status in self.stage.ended_agents().items():
             words = self.stage.last_words(f"agent-{school}")
             yield f"the agent of {school} ended by itself with {status}: {words}"
+        if self.stage.everyone is not None:
+            yield from letters.differences(self.name, letters.shown(self.stage.everyone.received()))
         moved = self.stage.test_bytes()
         if moved > self.scenario.test_bytes_max:
             yield f"tests moved {moved} bytes, at most {int(self.scenario.test_bytes_max)} are allowed"

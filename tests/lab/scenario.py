@@ -13,7 +13,7 @@ from config.units import BitsPerSecond, Bytes, Seconds
 from tests.lab.description import County, LineState, Name, Share
 
 SCENARIOS = Path(__file__).with_name("scenarios")
-IPV6_LEVEL, STATE, INCIDENT = "IPv6 level", "state", "incident "
+IPV6_LEVEL, STATE, INCIDENT, MESSAGE = "IPv6 level", "state", "incident ", "message "
 Answer = Literal["met", "not_met", "unknown"]
 
 
@@ -37,7 +37,8 @@ class Traffic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What happens ``at`` so many seconds after the agents started, to a ``school`` or its ``line``.
 
-    ``agent`` ends or starts the school's agent (``kill`` is SIGKILL).
+    ``agent`` ends or starts the school's agent (``kill`` is SIGKILL). ``plugged_in`` is a device that
+    somebody plugs into the LAN: a router that advertises itself.
     """
 
     at: Seconds
@@ -51,6 +52,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flap: Flap | None = None
     traffic: Traffic | None = None
     agent: Literal["kill", "stop", "start"] | None = None
+    plugged_in: Literal["router"] | None = None
 
     def __post_init__(self) -> None:
         of_line = (self.rate_down, self.rate_up, self.delay, self.loss, self.state, self.flap)
@@ -62,8 +64,10 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What must be said of a school ``by`` when (after ``after``, when something has changed by then).
 
     One of: the ``verdict`` on a ``target``; the IPv6 ``level``; the ``state`` of the school for the centre;
-    an ``incident`` of that kind that is open. ``truth`` is what is so; it may be left out where the verdict
-    is not unknown. An unknown that is expected must still be one at the end of its time.
+    an ``incident`` of that kind that is open; a ``message`` of that kind of incident that every channel has
+    taken. With ``within`` a message must be there so long after its deciding evidence was measured, whatever
+    ``after`` and ``by`` are. ``truth`` is what is so; it may be left out where the verdict is not unknown. An
+    unknown that is expected must still be one at the end of its time.
     """
 
     school: Name
@@ -73,14 +77,18 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: Annotated[int, msgspec.Meta(ge=0, le=4)] | None = None
     state: Literal["heard", "silent"] | None = None
     incident: Kind | None = None
+    message: Kind | None = None
+    within: Seconds | None = None
     after: Seconds = Seconds(0)
     truth: Literal["met", "not_met"] | None = None
 
     def __post_init__(self) -> None:
         if bool(self.target) != (self.verdict is not None):
             raise ValueError("target and verdict go together")
-        if [self.verdict, self.level, self.state, self.incident].count(None) != 3:
-            raise ValueError("one of verdict, level, state and incident is expected")
+        if [self.verdict, self.level, self.state, self.incident, self.message].count(None) != 4:
+            raise ValueError("one of verdict, level, state, incident and message is expected")
+        if self.within is not None and self.message is None:
+            raise ValueError("within is of a message")
         if self.verdict == "unknown" and self.truth is None:
             raise ValueError("an expected unknown needs its truth: met or not_met")
         if self.by <= self.after:
@@ -88,15 +96,23 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def subject(self) -> str:
-        """Of what something is expected: a target's id, «IPv6 level», «state» or «incident KIND»."""
+        """Of what: a target's id, «IPv6 level», «state», «incident KIND» or «message KIND»."""
         if self.incident is not None:
             return f"{INCIDENT}{self.incident}"
+        if self.message is not None:
+            return f"{MESSAGE}{self.message}"
         return self.target or (IPV6_LEVEL if self.level is not None else STATE)
 
     @property
     def word(self) -> str:
         """What must be said."""
-        return self.verdict or self.state or ("open" if self.incident else f"{self.level}")
+        told = "open" if self.incident else "told" if self.message else f"{self.level}"
+        return self.verdict or self.state or told
+
+    @property
+    def may_come(self) -> bool:
+        """What is expected becomes so at some time until ``by``; before, another word is no lie."""
+        return bool(self.after > 0 or self.state or self.incident or self.message)
 
     @property
     def is_so(self) -> str:

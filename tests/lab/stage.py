@@ -16,6 +16,7 @@ import yaml
 from collector.registry.registry import Registry
 from config import settings
 from config.school import School as DeclaredSchool
+from tests.collector.messages.everyone import Everyone
 from tests.lab import addresses, programs, services
 from tests.lab.county import BuiltCounty, BuiltSchool
 from tests.lab.netns import LabError
@@ -23,6 +24,8 @@ from tests.lab.netns import LabError
 HTTP_PORT, RESPONDER_PORT = 8080, 8081
 LOOPBACK = "127.0.0.1"
 """Readers in the centre's own namespace are on this host: they need no login."""
+PUBLIC_URL = "http://county.example"
+"""Where links in messages lead; nobody follows them."""
 GATEWAY = "gateway"
 COMMUNITY_FILE = "community"
 COMMANDS = Path(sys.executable).parent
@@ -43,7 +46,12 @@ class Stage:
     """A county with its collector and agents running."""
 
     def __init__(
-        self, county: BuiltCounty, plans: tuple[str, ...], probes: dict[str, dict[str, object]]
+        self,
+        county: BuiltCounty,
+        plans: tuple[str, ...],
+        probes: dict[str, dict[str, object]],
+        *,
+        with_channels: bool = False,
     ) -> None:
         self.county = county
         self.lab = county.lab
@@ -51,6 +59,7 @@ class Stage:
         self.probes = {
             name: LAB_PROBES.get(name, {}) | probes.get(name, {}) for name in {"interfaces": {}, **probes}
         }
+        self.everyone = self._everyone() if with_channels else None
         self.collector_settings = self.lab.directory / "collector.yaml"
         self._agents: dict[str, subprocess.Popen[bytes]] = {}
         self._collector_program: subprocess.Popen[bytes]
@@ -136,6 +145,15 @@ class Stage:
         told = self._get(f"/api/v1/incidents?open=true&school={school_id}") or {"incidents": []}
         return {each["kind"] for each in told["incidents"] if each["state"] in ("open", "acknowledged")}
 
+    def told_incidents(self, school_id: str) -> list[dict[str, Any]]:
+        """The incidents of a school whose first message every channel has taken, as the API gives them."""
+        reached = {int(key.partition("-")[0]) for key in self._everyone_told() if key.endswith("-opened")}
+        listed = self._get(f"/api/v1/incidents?school={school_id}") if reached else None
+        return [each for each in (listed or {"incidents": []})["incidents"] if each["id"] in reached]
+
+    def _everyone_told(self) -> dict[str, str]:
+        return self.everyone.told() if self.everyone else {}
+
     def test_bytes(self) -> int:
         """Bytes of capacity tests as the centre's own kernel counted them, both ways."""
         listed = json.loads(self.county.centre.run("nft", "-j", "list", "counters", "table", "inet", "tests"))
@@ -178,8 +196,27 @@ table inet tests {{
             raise LabError(f"GET {path} was answered with {response.status}: {body[:200]!r}")
         return json.loads(body)
 
+    def _everyone(self) -> Everyone:
+        """Robots, mail server and webhook, beside the collector in the centre's namespace."""
+        folder = self.lab.directory / "everyone"
+        folder.mkdir(mode=0o700)
+        return self.lab.serve(self.county.centre, lambda stack: Everyone(folder, stack))
+
+    def _channels(self) -> dict[str, object]:
+        """The shipped rules, but for the hours of the night: people are told now, whatever time it is."""
+        if self.everyone is None:
+            return {"incidents": {"settle": "1s"}}
+        rules = self.lab.directory / "rules.yaml"
+        self._write(rules, {"quiet_hours": []})
+        return {
+            "public_url": PUBLIC_URL,
+            "incidents": {"settle": "1s", "rules": str(rules)},
+            "messages": self.everyone.settings,
+        }
+
     def _collector(self, data: Path) -> dict[str, object]:
         return {
+            **self._channels(),
             "data_directory": str(data),
             "listen": {"host": "0.0.0.0", "port": HTTP_PORT},
             "access": {"anonymous": "county_admin"},
@@ -192,7 +229,6 @@ table inet tests {{
                 "slots": {"in_lessons": True, "at_once": 8},
             },
             "verdicts": {"plans": list(self.plans), "rejudge": "2s"},
-            "incidents": {"settle": "1s"},
             "web": {"map": str(FOLDER / outline) if (outline := self.county.county.outline) else ""},
         }
 

@@ -40,11 +40,10 @@ class Outcome(msgspec.Struct, frozen=True):
 def judge(scenario: str, expected: Expectation, history: list[Said]) -> Outcome:
     """Judge one expectation by all that was said of its subject.
 
-    What contradicts the truth is wrong at any moment; after a change (``after`` > 0), and of a state, only
-    from ``by`` on.
+    What contradicts the truth is wrong at any moment; of what may come later, only from ``by`` on.
     """
     last = _last(history, expected.by)
-    first_judged = expected.by if expected.after > 0 or expected.state or expected.incident else 0.0
+    first_judged = expected.by if expected.may_come else 0.0
     heard = [said.word for said in history if first_judged <= said.at_seconds <= expected.by]
     if contradicts(last, expected.is_so) or any(contradicts(word, expected.is_so) for word in heard):
         return Outcome(scenario, expected, "wrong", last, None)

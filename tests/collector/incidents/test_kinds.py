@@ -28,7 +28,7 @@ from config.school import School
 from config.settings import convert
 from tests.collector.incidents.conftest import Made
 from tests.collector.incidents.county import Watched, said
-from tests.collector.messages.test_channels import secret_file
+from tests.collector.messages.sinks import secret_file
 from tests.collector.uptime.county import MONDAY, NS, school
 
 WANG = somebody("wang", Role.COUNTY_ADMIN, Via.SESSION)
@@ -119,7 +119,7 @@ def test_below_a_target_that_ceases_to_be_known(told: Told) -> None:
         "at most: the search's own error"
     )
     letter = next(each for each in letters() if "100 Mbit/s" in each)
-    assert letter.startswith("【警告】第一小学：未达标（shandan 班均出口带宽")
+    assert letter.startswith("【警告】第一小学：未达标（班均出口带宽，2017-12-31 前）")
     assert "81.6 Mbit/s" in letter
 
     county.clock.move(days=70)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from collector.incidents.silences import Silence, weekly_of
 from config.school import School
 from tests.collector.incidents.conftest import Made
 from tests.collector.incidents.county import Watched, said
-from tests.collector.uptime.county import school
+from tests.collector.uptime.county import MONDAY, school
 
 WANG = somebody("wang", Role.COUNTY_ADMIN, Via.SESSION)
 CARRIERS = ("telecom", "mobile", "unicom", "cernet")
@@ -94,14 +96,31 @@ def test_forty_schools_behind_one_carrier_are_one_incident_and_what_remains_open
     ]  # fmt: skip
 
 
+def in_turns(school: int, seconds: int) -> bool:
+    """Away for five minutes and there for six, each school with a beginning of its own."""
+    return (seconds + school * 37) % 660 >= 300
+
+
+def all_together(_school: int, seconds: int) -> bool:
+    """Away for five minutes and there for six, all at the same time."""
+    return seconds % 660 >= 300
+
+
+def by_chance(school: int, seconds: int) -> bool:
+    """Another state every few minutes, each school for itself, with no order in it."""
+    return random.Random(school * 1000 + (seconds + school * 37) // 400).random() < 0.5
+
+
 @pytest.mark.fault(15)
-def test_300_schools_that_flap_for_an_hour_are_at_most_ten_messages(made: Made) -> None:
+@pytest.mark.parametrize("there", [in_turns, all_together, by_chance])
+def test_300_schools_that_flap_for_an_hour_are_at_most_ten_messages(
+    there: Callable[[int, int], bool], made: Made
+) -> None:
     county = made(*many(300), rules=rules_with("data_gap: {enabled: false}"))
     names = sorted(county.alive)
-    for minute in range(0, 60, 2):
-        # each school by its own rhythm: 5 minutes away, 6 there
-        county.alive = {name for place, name in enumerate(names) if (minute + place * 7) % 11 >= 5}
-        county.go(120, step=120)
+    for second in range(0, 3600, 60):
+        county.alive = {name for place, name in enumerate(names) if there(place, second)}
+        county.go(60, step=60)
     county.alive = set(names)
     county.go(4200, step=300)
     assert 2 <= sum(told(county).values()) <= 10, said(county.changes)
@@ -252,6 +271,45 @@ def test_a_port_that_is_slower_than_before_the_restart_too(made: Made) -> None:
     assert (facts.measured.value, facts.target.value) == (100_000_000, 1_000_000_000)
     county.point("s1", "interface", tags, port_bits_per_second=1_000_000_000, operational=True)
     assert said(county.go(180)) == [("port_slower", "s1", "port/wan0", "resolved")]
+
+
+def test_a_port_without_a_link_is_one_message_and_over_by_the_port_alone(made: Made) -> None:
+    county = made(school("s1", "telecom", "mobile"))
+
+    def minutes(count: int, *, linked: bool) -> None:
+        for _ in range(count):
+            for line, up in (("l1", linked), ("l2", True)):
+                tags = {"interface": line, "role": "line", "line": line}
+                county.point("s1", "interface", tags, operational=up)
+            county.go(60, step=10)
+
+    minutes(2, linked=True)
+    cut = county.clock.now
+    minutes(4, linked=False)
+    (opened,) = [each for each in county.changes if each.send]
+    assert said([opened]) == [("line_down", "s1", "line/l1", "opened")]
+    assert opened.at - cut <= timedelta(minutes=4)
+    evidence = opened.incident.facts.evidence
+    assert evidence is not None
+    assert evidence.measurement == "interface"
+    minutes(9, linked=True)
+    assert told(county) == Counter(opened=1, resolved=1)
+    assert county.unresolved() == []
+
+
+def test_many_at_once_are_told_no_sooner_than_one_of_them_and_as_urgently(made: Made) -> None:
+    county = made(*many(40, CARRIERS), start=MONDAY.replace(hour=16))  # midnight in China: quiet hours
+    gone = set(sorted(county.alive)[:8])  # two of each carrier
+    county.alive -= gone
+    county.go(60)
+    county.alive |= gone
+    county.go(300)
+    assert said(county.changes) == [], "a minute calls nobody, however many it hits"
+    county.alive -= gone
+    county.go(200)
+    (opened,) = [each for each in county.changes if each.send]
+    assert said([opened]) == [("many_at_once", "", "many/unreached", "opened")]
+    assert (opened.incident.severity, opened.not_before) == ("critical", None)
 
 
 def test_one_of_two_lines_down_is_one_message(made: Made) -> None:

@@ -75,43 +75,56 @@ def _seen(source: Any, **values: Any) -> EvidenceReference:
 
 
 VERIFIED = _seen("verdict", measurement="verify_failed", tags={"line": "wan"}, number=3)
+PLAN_TITLE = "某县教育事业发展“十四五”规划"
 EVERY_KIND: list[Incident] = [
     incident(1, "below_target", subject="target/minimum/egress_per_class", severity="warning", facts=Facts(
         Quantity(61_200_000, "bit/s"), Quantity(200_000_000, "bit/s"), VERIFIED,
-        "capacity", "capacity_test", "minimum", "egress_per_class", "每班出口带宽不低于 10M"),
+        "capacity", "capacity_test", "minimum", "egress", "「每班出口带宽不低于 10M」", {
+            "target_kind": "egress_per_class", "deadline": "2025-12-31", "plan_title": PLAN_TITLE}),
     ),
     incident(2, "line_down", facts=Facts(
-        evidence=_seen("outage", number=17), cause="line", look_at="line_and_modem")),
+        evidence=_seen("outage", measurement="ping", number=17), cause="line", look_at="line_and_modem",
+        values={"line": "wan", "lines_up": "edu"})),
     incident(3, "school_silent", subject="school", facts=Facts(
-        evidence=_seen("presence"), cause="power", look_at="power_and_gateway")),
-    incident(4, "one_line_left", severity="warning", facts=Facts(
-        evidence=_seen("outage", number=18), cause="carrier", look_at="other_line",
-        values={"lines_left": 1})),
+        evidence=_seen("presence"), cause="unknown", look_at="power_and_gateway",
+        values={"gateway_answers": 0})),
+    incident(4, "one_line_left", subject="school", severity="warning", facts=Facts(
+        evidence=_seen("outage", measurement="ping", number=18), cause="line", look_at="other_line",
+        values={"line": "wan", "lines_left": "edu"})),
     incident(5, "ipv6_fell", subject="school", severity="warning", facts=Facts(
         Quantity(1, "level"), Quantity(3, "level"), _seen("point", measurement="ipv6_readiness"),
-        "configuration", "ipv6_checks")),
+        "configuration", "ipv6_checks", values={"failed": "4,6"})),
     incident(6, "rogue_router", subject="router/02:00:00:00:00:66", facts=Facts(
-        evidence=_seen("point", measurement="rogue_router"), cause="device", look_at="rogue_device",
+        evidence=_seen("point", measurement="router_advertisement", tags={"interface": "br-lan"}),
+        cause="device", look_at="rogue_device",
         values={"mac": "02:00:00:00:00:66", "prefix": "2001:db8:bad::/64", "interface": "br-lan"})),
     incident(7, "latency_under_load", subject="line/wan/up", severity="info", facts=Facts(
-        Quantity(0.412, "s"), Quantity(0.2, "s"), _seen("point", measurement="capacity"),
-        "configuration", "queue_of_gateway", values={"direction": "up"})),
+        Quantity(0.412, "s"), Quantity(0.2, "s"),
+        _seen("point", measurement="capacity", tags={"line": "wan"}),
+        "configuration", "queue_of_gateway", values={"line": "wan", "direction": "up"})),
     incident(8, "port_slower", subject="port/eth0", severity="warning", facts=Facts(
-        Quantity(100_000_000, "bit/s"), Quantity(1_000_000_000, "bit/s"), _seen("point", measurement="port"),
-        "port", "cable_and_port")),
+        Quantity(100_000_000, "bit/s"), Quantity(1_000_000_000, "bit/s"),
+        _seen("point", measurement="interface", tags={"line": "wan"}),
+        "port", "cable_and_port", values={"interface": "eth0", "line": "wan"})),
     incident(9, "clock_off", subject="agent/s1-1", severity="info", facts=Facts(
-        Quantity(43.5, "s"), Quantity(10, "s"), cause="clock", look_at="time_service")),
+        Quantity(43.5, "s"), Quantity(10, "s"), _seen("presence"), cause="clock", look_at="time_service",
+        values={"agent": "s1-1"})),
     incident(10, "certificate_ends", subject="service/www.s1.example", severity="warning", facts=Facts(
         Quantity(9, "d"), Quantity(14, "d"), _seen("point", measurement="service"),
-        "certificate", "certificate")),
-    incident(11, "data_gap", subject="agent/s1-1", severity="warning", facts=Facts(
-        cause="agent", look_at="agent_spool"), flapping=True),
+        "certificate", "certificate", values={"service": "www.s1.example"})),
+    incident(11, "data_gap", subject="school", severity="warning", facts=Facts(
+        evidence=_seen("point"), cause="agent", look_at="agent_spool"), flapping=True),
     incident(12, "carrier_down", school_id="", subject="carrier/电信",
         schools=("s1", "s2", "s3", *(f"t{n}" for n in range(1, 9))), facts=Facts(
-        evidence=_seen("children"), cause="carrier", look_at="carrier_hotline"),
-        carrier_ticket="10000-20261122-0071"),
-    incident(13, "centre_down", school_id="", subject="centre", facts=Facts(
-        evidence=_seen("children"), cause="centre", look_at="centre_network")),
-    incident(14, "many_at_once", school_id="", subject="many/ipv6_fell", severity="warning",
-        schools=("s1", "s2"), facts=Facts(cause="unknown", look_at="what_is_common")),
+        Quantity(11, "schools"), evidence=_seen("children", number=11), cause="carrier",
+        look_at="carrier_hotline", values={"carrier": "电信"}), carrier_ticket="10000-20261122-0071"),
+    incident(13, "centre_down", school_id="", subject="centre",
+        schools=("s1", "s2", "s3"), facts=Facts(
+        Quantity(3, "schools"), evidence=_seen("children", number=3), cause="centre",
+        look_at="centre_network")),
+    incident(14, "many_at_once", school_id="", subject="many/unreached",
+        schools=("s1", "s2"), facts=Facts(
+        Quantity(2, "schools"), evidence=_seen("children", number=2), cause="unknown",
+        look_at="what_is_common", values={"kind": "unreached"})),
 ]  # fmt: skip
+"""With the facts that each kind's condition gives."""

@@ -7,6 +7,7 @@ import http.server
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +20,14 @@ DINGTALK_SECRET = "SECdingtalk0123456789"
 FEISHU_SECRET = "feishu-0123456789"
 WECOM_KEY = "693axxx6-7aoc-4bc4"
 HOUR_SECONDS = 3600
+
+
+def secret_file(folder: Path, name: str, text: str, mode: int = 0o600) -> str:
+    """A file as settings name it for a secret; gives its path."""
+    file = folder / name
+    file.write_text(text + "\n")
+    file.chmod(mode)
+    return str(file)
 
 
 class Robot:

@@ -20,8 +20,7 @@ from collector.messages.room import MessageRoom
 from collector.registry import Registry
 from config.clock import SystemClock
 from tests.collector.messages.county import CHINA, change, incident, message_settings, opened_registry
-from tests.collector.messages.sinks import Recorder, serving
-from tests.collector.messages.test_channels import secret_file
+from tests.collector.messages.sinks import Recorder, secret_file, serving
 from tests.collector.running import wait_until
 
 ROUTES = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"

@@ -36,6 +36,7 @@ from tests.collector.messages.sinks import (
     Recorder,
     Robot,
     WeComRobot,
+    secret_file,
     serving,
 )
 
@@ -43,13 +44,6 @@ LETTER = Letter(
     "7-2-opened-duty", "【紧急】第一小学：线路中断", "自 11-22 14:03 起。", "critical", {"type": "trial"}
 )
 NOW = 1_795_000_000.0
-
-
-def secret_file(folder: Path, name: str, text: str, mode: int = 0o600) -> str:
-    file = folder / name
-    file.write_text(text + "\n")
-    file.chmod(mode)
-    return str(file)
 
 
 def channels(folder: Path, **kinds: Any) -> ChannelSettings:

@@ -13,8 +13,7 @@ from collector.access.audit import entries
 from collector.main import main
 from collector.messages.outbox import Entry, Outbox
 from tests.collector.messages.county import AT, message_settings, opened_registry
-from tests.collector.messages.sinks import WECOM_KEY, Recorder, WeComRobot, serving
-from tests.collector.messages.test_channels import secret_file
+from tests.collector.messages.sinks import WECOM_KEY, Recorder, WeComRobot, secret_file, serving
 
 SETTINGS = """\
 data_directory: {folder}

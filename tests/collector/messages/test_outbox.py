@@ -40,9 +40,9 @@ from tests.collector.messages.sinks import (
     Recorder,
     Robot,
     WeComRobot,
+    secret_file,
     serving,
 )
-from tests.collector.messages.test_channels import secret_file
 
 
 @pytest.fixture

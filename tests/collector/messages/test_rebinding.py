@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.collector.messages.rebinding import INSIDE, NAME_SERVER, PORT
-from tests.collector.messages.test_channels import secret_file
+from tests.collector.messages.sinks import secret_file
 
 
 @pytest.mark.needs_root

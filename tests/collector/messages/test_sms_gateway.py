@@ -16,7 +16,8 @@ import pytest
 from collector.messages.channels import Failure, Letter, NotDelivered
 from collector.messages.channels.opening import open_channel
 from collector.messages.channels.webhook import signature
-from tests.collector.messages.test_channels import channels, secret_file
+from tests.collector.messages.sinks import secret_file
+from tests.collector.messages.test_channels import channels
 from tests.collector.running import wait_until
 
 EXAMPLE = Path(__file__).parents[3] / "docs/examples/sms_gateway.py"

@@ -31,8 +31,7 @@ from collector.incidents.machine import Turn
 from collector.incidents.model import Change
 from collector.messages.room import MessageRoom
 from tests.collector.messages.county import CHINA, MovedClock, incident, message_settings, opened_registry
-from tests.collector.messages.sinks import Recorder, serving
-from tests.collector.messages.test_channels import secret_file
+from tests.collector.messages.sinks import Recorder, secret_file, serving
 
 STEPS = (
     "in the transaction", "after the transaction", "claimed", "sending", "sent", "in the delivery's record",

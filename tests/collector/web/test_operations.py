@@ -24,8 +24,7 @@ from collector.responder.ledger import Ledger
 from collector.uptime.records import Records
 from collector.web.uploads import parse
 from tests.collector.access.visitor import Visitor, add_user
-from tests.collector.messages.sinks import WECOM_KEY, WeComRobot, serving
-from tests.collector.messages.test_channels import secret_file
+from tests.collector.messages.sinks import WECOM_KEY, WeComRobot, secret_file, serving
 from tests.collector.running import Answered, Running, running, settings_in
 
 PAGE = "/operations?lang=en"
