@@ -47,6 +47,7 @@ CRASHES = 5
 """One that was good and ends so often, each time before it ran as long as a trial, is good no more."""
 MAX_REASON = 300
 _MAX_STATE_BYTES = 64 * 1024
+_BLOCK_BYTES = 4096
 
 
 class LacksLibrary(PackageError):
@@ -233,7 +234,7 @@ class Versions:
         half = self._directory / HALF
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         _remove(half)
-        self._refuse_no_room(manifest.unpacked_bytes + spare_bytes)
+        self._refuse_no_room(manifest.unpacked_bytes + len(manifest.files) * _BLOCK_BYTES + spare_bytes)
         try:
             self._write(half, head, manifest, stream)
             _remove(self._directory / version)

@@ -174,7 +174,7 @@ def verified(head: Head, keys: Sequence[str]) -> Manifest:
             trusted.verify(head.signature, signed_part(head.manifest))
         except InvalidSignature:
             continue
-        return _manifest(head.manifest)
+        return manifest_of(head.manifest)
     raise PackageError("its signature is not by a key that is trusted here")
 
 
@@ -245,8 +245,8 @@ def _exactly(stream: Reads, size: int) -> bytes:
     return bytes(found)
 
 
-def _manifest(content: bytes) -> Manifest:
-    """Raises PackageError for one that is signed and yet cannot be used."""
+def manifest_of(content: bytes) -> Manifest:
+    """Read a manifest. Raises PackageError for one that is signed and yet cannot be used."""
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:

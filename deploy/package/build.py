@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from config.packages import ANY_MACHINE, Head, Manifest, is_version, machine, signed_part
+from config.packages import (
+    ANY_MACHINE,
+    Head,
+    Manifest,
+    PackageError,
+    is_version,
+    machine,
+    manifest_of,
+    signed_part,
+)
 from deploy.debian.build import PYTHON, source_date_epoch
 from deploy.environment import PROGRAMS, ROOT, compile_all, lay, locked_versions, project_version, run, wheel
 
@@ -79,8 +88,8 @@ def sealed(
     payload = io.BytesIO()
     with gzip.GzipFile(fileobj=payload, mode="wb", filename="", mtime=0) as packed:
         for path in sorted(tree.rglob("*")):
-            if path.is_dir():
-                continue
+            if path.is_dir() or path.name.startswith("."):
+                continue  # an editor's or a desktop's, in some wheels
             if path.is_symlink() or not path.is_file():
                 raise SystemExit(f"{path}: only plain files can be packed")
             content = path.read_bytes()
@@ -91,6 +100,10 @@ def sealed(
         payload_bytes=payload.tell(), files=files, libraries=libraries,
     )  # fmt: skip
     encoded = msgspec.json.encode(manifest)
+    try:
+        manifest_of(encoded)
+    except PackageError as error:
+        raise SystemExit(f"the package could not be read: {error}") from None
     file = out / manifest.file_name
     half = file.with_suffix(f".{os.getpid()}.half")
     half.write_bytes(Head(key.sign(signed_part(encoded)), encoded).encoded() + payload.getvalue())

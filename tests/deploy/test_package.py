@@ -10,7 +10,7 @@ import pytest
 
 from agent.versions import Versions
 from collector.packages.keys import make_key
-from config.packages import ANY_MACHINE, python_minor, read_head, verified
+from config.packages import ANY_MACHINE, manifest_of, python_minor, read_head, verified
 from deploy.environment import PROGRAMS, locked_versions
 from deploy.package import build
 
@@ -55,3 +55,21 @@ def test_what_cannot_be_built_is_one_line(
     assert why in f"{stopped.value}{capsys.readouterr().err}"
     with pytest.raises(SystemExit, match="holds no Ed25519 key"):
         build.main(["--key", str(tmp_path / "key")])
+
+
+def test_what_could_not_be_read_is_not_sealed_and_what_a_desktop_left_is_not_in_it(tmp_path: Path) -> None:
+    make_key(tmp_path / "packages.key", tmp_path / "packages.pub")
+    key, tree = build.signing_key(tmp_path / "packages.key"), tmp_path / "tree"
+    tree.mkdir()
+    facts = {"version": "1.0", "machine": "any", "python": "3.11"}
+    for name in ("a.py", ".DS_Store"):
+        (tree / name).write_text("")
+    with build.sealed(tree, tmp_path, key, libraries={}, **facts).open("rb") as stream:
+        assert list(manifest_of(read_head(stream).manifest).files) == ["a.py"]
+    (tree / "b c.py").write_text("")
+    with pytest.raises(SystemExit, match=r"its manifest names 'b c\.py'"):
+        build.sealed(tree, tmp_path, key, libraries={}, **facts)
+    (tree / "b c.py").unlink()
+    (tree / "link.py").symlink_to("a.py")
+    with pytest.raises(SystemExit, match="only plain files can be packed"):
+        build.sealed(tree, tmp_path, key, libraries={}, **facts)
