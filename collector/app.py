@@ -205,7 +205,7 @@ def routes_of(rooms: Rooms) -> Sequence[BaseRoute]:
         *metrics_routes(rooms),
         *health_routes(rooms),
         *enrolment_routes(rooms.enrolment, rooms.settings),
-        *package_routes(rooms.enrolment.packages, rooms.settings.packages),
+        *package_routes(rooms.enrolment.packages, rooms.registry, rooms.settings.packages),
         *ticket_routes(rooms),
         *icmpv6_routes(rooms, rooms.icmpv6),
         *api_routes(rooms),

@@ -26,7 +26,7 @@ class PackageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     downloads: Count = 8
     """At one time; more agents are asked to come again."""
     download_deadline: Seconds = Seconds(1800)
-    """An agent that has not taken a whole package by then is cut off."""
+    """An agent that has not taken a whole package by then is cut off, and so is who brings one."""
     settle: Seconds = Seconds(86400)
     """The rest follow when all agents that went first have run the new version for so long."""
     seen_within: Seconds = Seconds(600)

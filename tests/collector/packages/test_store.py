@@ -208,21 +208,28 @@ class Api:
             user = county.rooms.access.users.named(name)
             _, self.tokens[name] = county.rooms.access.logins.add_token(user, "t", "full", 1, by=BY)
 
+    def put(self, content: bytes, user: str = "wang") -> Any:
+        headers = {"Authorization": f"Bearer {self.tokens[user]}"}
+        return self.county.request("PUT", "/api/v1/packages", content, agent=None, headers=headers)
+
     def ask(self, method: str, path: str, content: Any = None, user: str = "wang") -> Any:
         headers = {"Authorization": f"Bearer {self.tokens[user]}"}
         body = b"" if content is None else msgspec.json.encode(content)
         return self.county.request(method, f"/api/v1{path}", body, agent=None, headers=headers)
 
 
-@pytest.fixture
-def api(desk: Desk) -> Iterator[Api]:
+@pytest.fixture(params=[4096])
+def api(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Api]:
     access = {"anonymous": "none", "passwords": {"memory_mebibytes": 8, "rounds": 1}}
-    packages = {"downloads": 1, "download_deadline": 1.0}
+    packages = {"downloads": 1, "download_deadline": 1.0, "max_bytes": request.param}
     with running(settings_in(desk.folder / "data", access=access, packages=packages)) as county:
         yield Api(county, desk)
 
 
-LOGGED = ["packages.remove", *(f"agents.upgrade{what}" for what in (".back", ".stop", ".continue", ""))]
+LOGGED = [
+    "packages.remove", *(f"agents.upgrade{what}" for what in (".back", ".stop", ".continue", "")),
+    "packages.add",
+]  # fmt: skip
 FILE = "agent_9.0_any_python3.11.package"
 NOT_HIS = [
     ("GET", "/packages"), ("GET", "/upgrade"), ("GET", "/upgrade/agents"), ("POST", "/upgrade"),
@@ -235,8 +242,12 @@ WRONG: list[Any] = [
 
 
 def test_an_upgrade_is_ordered_over_the_api(api: Api) -> None:
-    with api.desk.package().open("rb") as source:
-        api.county.rooms.enrolment.packages.add(source)
+    content = api.desk.package().read_bytes()
+    assert api.put(content, "li").status == 403
+    assert api.put(content[:-1]).status == 400
+    assert api.put(bytes(5000)).status == 413
+    put = api.put(content)
+    assert (put.status, put.json["file"]) == (201, FILE)
     assert [each["file"] for each in api.ask("GET", "/packages").json["packages"]] == [FILE]
     assert api.ask("GET", "/upgrade").json == {"order": None, "agents": {}}
     for wrong in WRONG:
@@ -257,7 +268,7 @@ def test_an_upgrade_is_ordered_over_the_api(api: Api) -> None:
     assert api.ask("DELETE", f"/packages/{FILE}").status == 400
     with api.county.rooms.registry.reading() as connection:
         log = [f"{each.who} {each.action}" for each in entries(connection)]
-    assert log[:5] == [f"wang {action}" for action in LOGGED]
+    assert log[:6] == [f"wang {action}" for action in LOGGED]
     for method, path in NOT_HIS:
         assert api.ask(method, path, {}, "li").status == 403
 
@@ -269,6 +280,7 @@ def beat() -> bytes:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("api", [2**26], indirect=True)
 def test_agents_fetch_one_at_a_time_and_a_slow_one_is_cut_off(api: Api) -> None:
     path = "/api/v1/agent/package?version=9.0&machine=x86_64-glibc&python=3.11"
     missing = api.county.request("GET", path)
