@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -286,3 +289,52 @@ def test_the_launcher_reads_what_it_needs_alone(tmp_path: Path, text: str, secon
     place = place_of(file)
     assert (place and place.trial_seconds) == seconds
     assert place is None or place.state_directory == tmp_path / "state"
+
+
+def upgraded(folder: Path) -> None:
+    """A version fetched, tried, started and kept, and others deleted, as processes one after the other do."""
+    versions = Versions(folder, (PUBLIC,))
+    if not versions.has("9.1"):
+        add(versions, "9.1")
+    versions.keep(tried(chosen(versions, 600), "9.1", "o"))
+    kept = confirmed(chosen(versions, 600))
+    versions.keep(kept)
+    versions.prune(kept)
+
+
+def killed_at(step: int, folder: Path) -> bool:
+    """Upgrade in a child that is killed by SIGKILL at that touch of a file; False when it was done before."""
+    child = os.fork()
+    if child == 0:
+        left_to_do = itertools.count(step, -1)
+
+        def watch(_event: str, arguments: tuple[object, ...]) -> None:
+            if any(str(folder) in str(each) for each in arguments) and next(left_to_do) == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(watch)
+        upgraded(folder)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.fault(11)
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_killed_at_any_step_what_runs_is_whole_and_the_upgrade_can_be_done_again(tmp_path: Path) -> None:
+    steps = 0
+    for step in itertools.count():
+        folder = tmp_path / str(step)
+        versions = Versions(folder, (PUBLIC,))
+        add(versions, "9.0")
+        versions.keep(Kept(packaged=agent.__version__, good="9.0"))
+        if not killed_at(step, folder):
+            break
+        steps += 1
+        kept = chosen(versions, 600)
+        assert kept.running in ("9.0", "9.1")
+        assert kept.failed is None
+        versions.checked(kept.running)
+        upgraded(folder)
+        assert (versions.read().good, versions.has("9.1")) == ("9.1", True)
+        assert set(left(folder)) <= {"9.0", "9.1", "state.json"}
+    assert steps > 40
