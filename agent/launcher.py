@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 import agent
-from agent.versions import FOLDER, PACKAGED, Kept, Trial, Versions, begun, given_up, installed
+from agent.versions import FOLDER, PACKAGED, Kept, Trial, Versions, begun, given_up, installed, lasted
 from config.clock import boot_id
 from config.packages import PackageError
 from config.settings import SettingsError, parse_yaml
@@ -76,6 +76,20 @@ def launch(file: Path, arguments: Sequence[str]) -> None:
         except OSError as error:
             disarm()
             log.error("version not started version=%s reason=%s", kept.running, error)  # noqa: TRY400
+
+
+def excuse(file: Path) -> None:
+    """This start ended by settings that cannot be used: no fault of a version that was good with others."""
+    place = place_of(file)
+    if place is None:
+        return
+    versions = Versions(place.state_directory, place.keys)
+    kept = versions.read()
+    if kept.trial is None and kept.starts:
+        try:
+            versions.keep(lasted(kept))
+        except OSError as error:
+            log.error("start counted reason=%s", error)  # noqa: TRY400
 
 
 def chosen(versions: Versions, trial_seconds: float) -> Kept:

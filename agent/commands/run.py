@@ -26,17 +26,22 @@ def command(file: Path) -> None:
 
     Another version runs instead where the county's store gave one.
     """
-    from agent.launcher import launch  # noqa: PLC0415
+    from agent.launcher import excuse, launch  # noqa: PLC0415
 
     launch(file, ["run", "--config", str(file)])
     from agent.logs import set_up  # noqa: PLC0415
     from agent.service import Service  # noqa: PLC0415
     from agent.settings import load_settings  # noqa: PLC0415
+    from config.settings import SettingsError  # noqa: PLC0415
     from config.watchdog import READY, STOPPING, Watchdog, notify, watchdog_seconds  # noqa: PLC0415
 
-    loaded = load_settings(file)
-    set_up(loaded.settings.log)
-    service = Service(loaded)
+    try:
+        loaded = load_settings(file)
+        set_up(loaded.settings.log)
+        service = Service(loaded)
+    except SettingsError:
+        excuse(file)
+        raise
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in STATES:
         signal.signal(number, lambda received, _frame: signals.put(received))

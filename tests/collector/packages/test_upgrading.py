@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 import agent
+from agent.versions import CRASHES
 from collector.access import audit
 from collector.packages.keys import make_key
 from collector.packages.rollouts import Rollout
@@ -126,7 +127,16 @@ def test_each_bad_version_is_left_by_itself_and_stops_its_order(county: County) 
         assert "-- ended SIGALRM" in gate.said()
         assert gate.kept.starts <= 1
         county.offer("9.0.5")  # and the next good one is taken
-        runs(county, "9.0.5", county.order("9.0.5", ["a1"]))
+        last = county.order("9.0.5", ["a1"])
+        runs(county, "9.0.5", last)
+        good, starts = gate.file.read_text(), gate.starts
+        gate.file.write_text(f"{good}nonsense: 1\n")  # settings that nobody can use are no fault of a version
+        gate.kill()
+        wait_until(lambda: gate.starts > starts + CRASHES + 1, 40)
+        gate.file.write_text(good)
+        wait_until(lambda: gate.kept.starts == 1)
+        runs(county, "9.0.5", last)
+        assert gate.kept.failed is None
 
 
 @pytest.mark.lab
