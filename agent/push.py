@@ -94,7 +94,7 @@ class Push:
         self._backlog: tuple[Batch, list[Batch]] | None = None
         self._most_batches = MOST_BATCHES
         self._unsure: set[tuple[str, int]] = set()
-        self._backlog_due_ns = 0
+        self._due_ns = self._backlog_due_ns = 0
         self._failures = 0
         self._refusals = 0
 
@@ -104,24 +104,21 @@ class Push:
             self._promise(float(self._settings.timeout))
             pause = self.step()
             self._promise(IDLE_SECONDS if pause is None else pause)
-            if pause is None:
-                self._spool.wait_for_news(IDLE_SECONDS)
-            elif self._backlog_due_ns > self._clock.monotonic_ns():
-                self._spool.wait_for_news(pause)
-            elif pause > 0:
-                self._stop.wait(pause)
+            if pause is None or pause > 0:
+                self._spool.wait_for_news(IDLE_SECONDS if pause is None else pause)
         self._link.close()
 
     def step(self) -> float | None:
-        """Send one batch, if there is one. Returns the seconds to wait before the next, cut short by a new
-        batch while the backlog alone is to wait; None: until there is something to send.
+        """Send one batch, if there is one and it may be sent now. Returns the seconds to wait before the
+        next; None: until there is something to send.
         """
+        if (wait := self._seconds_until(self._due_ns)) > 0:
+            return wait
         live = self._next_live()
         if live is not None:
             return self._send(live, [live], live=True)
-        wait_ns = self._backlog_due_ns - self._clock.monotonic_ns()
-        if wait_ns > 0:
-            return wait_ns / 1e9
+        if (wait := self._seconds_until(self._backlog_due_ns)) > 0:
+            return wait
         self._backlog = self._backlog or self._next_of_backlog()
         return None if self._backlog is None else self._send(*self._backlog, live=False)
 
@@ -146,13 +143,14 @@ class Push:
         except LinkError as error:
             if error.may_have_come and len(self._unsure) < MOST_UNSURE:
                 self._unsure.add((batch.spool_id, batch.sequence))
-            return self._pause_after_failure(str(error))
-        self._unsure.discard((batch.spool_id, batch.sequence))
+            return self._hold_up(self._pause_after_failure(str(error)))
         what = reaction(answer.status)
         if what is Reaction.REFUSED:
-            return self._pause_after_refusal(answer)
+            return self._hold_up(self._pause_after_refusal(answer))
         if what is Reaction.LATER:
-            return self._pause_as_asked(answer, live=live)
+            pause, is_asked = self._pause_as_asked(answer)
+            return self._rest(pause) if is_asked and not live else self._hold_up(pause)
+        self._unsure.discard((batch.spool_id, batch.sequence))
         self._failures = self._refusals = 0
         if live:
             self._live = (batch.spool_id, batch.sequence)
@@ -160,6 +158,14 @@ class Push:
             self._backlog = None
         self._settle(batch, parts, answer, what)
         return 0.0 if live else self._rest(float(self._settings.backlog_pause))
+
+    def _seconds_until(self, due_ns: int) -> float:
+        return (due_ns - self._clock.monotonic_ns()) / 1e9
+
+    def _hold_up(self, seconds: float) -> float:
+        """Send nothing for so long, new or old."""
+        self._due_ns = self._clock.monotonic_ns() + round(seconds * 1e9)
+        return seconds
 
     def _rest(self, seconds: float) -> float:
         """Send nothing old for so long."""
@@ -193,15 +199,15 @@ class Push:
         pause = self._settings.refused_pause * 2 ** min(self._refusals - 1, 10)
         return float(min(pause, max(self._settings.refused_pause, self._settings.refused_pause_max)))
 
-    def _pause_as_asked(self, answer: Answer, *, live: bool) -> float:
+    def _pause_as_asked(self, answer: Answer) -> tuple[float, bool]:
+        """The pause, and whether the collector asked for it."""
         asked = answer.retry_after_seconds()
         if asked is None:
-            return self._pause_after_failure(f"status {answer.status}")
+            return self._pause_after_failure(f"status {answer.status}"), False
         self._failures += 1
         pause = min(asked, self._settings.retry_after_max)
         log.warning("collector asks to wait status=%d seconds=%g", answer.status, pause)
-        pause += self._random_between(0.0, float(self._settings.backoff_first))
-        return pause if live else self._rest(pause)
+        return pause + self._random_between(0.0, float(self._settings.backoff_first)), True
 
     def _pause_after_failure(self, why: str) -> float:
         self._failures += 1

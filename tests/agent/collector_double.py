@@ -24,7 +24,7 @@ class Push(msgspec.Struct, frozen=True):
 
     @property
     def lines(self) -> list[str]:
-        return gzip.decompress(self.body).decode().splitlines()
+        return gzip.decompress(self.body).decode().removesuffix("\n").split("\n")
 
 
 class Reply(msgspec.Struct, frozen=True):

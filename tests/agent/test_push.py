@@ -134,7 +134,7 @@ def test_after_an_outage_the_live_batch_comes_first_and_nothing_is_lost(
     for number in range(1, 6):
         bench.batch(line(number))
         bench.to_disk()
-    bench.push.step()
+    bench.clock.pass_seconds(bench.push.step() or 0.0)
     collector.answer = lambda _push: Reply()
     collector.pushes.clear()
     bench.push.step()
@@ -175,6 +175,23 @@ def test_what_is_to_wait_with_its_backlog_goes_on_with_what_is_new(
     assert [push.lines for push in collector.pushes] == [[line(3)], [line(0), line(1)]]
 
 
+@pytest.mark.fault(13)
+def test_what_is_new_waits_as_asked_though_the_backlog_waits_too(
+    bench: Bench, collector: CollectorDouble
+) -> None:
+    for number in range(3):
+        bench.batch(line(number))
+    assert bench.push.step() == 0.0
+    collector.answer = lambda _push: Reply(status=503, headers={"Retry-After": "60"})
+    assert bench.push.step() == 61.0
+    bench.batch(line(3))
+    assert bench.push.step() == 61.0
+    collector.pushes.clear()
+    bench.batch(line(4))
+    assert bench.push.step() == 61.0 - 8.0
+    assert collector.pushes == []
+
+
 def test_batches_travel_together_only_where_one_correction_is_right_for_all(
     bench: Bench, collector: CollectorDouble
 ) -> None:
@@ -197,6 +214,30 @@ def test_what_may_have_come_goes_again_under_its_own_number(bench: Bench, collec
     assert len(tried) > 1
     assert {push.key for push in tried} == {tried[0].key}
     assert sorted(collector.lines()) == [line(number) for number in range(3)]
+
+
+def test_what_may_have_come_goes_alone_also_when_it_was_put_off_since(
+    bench: Bench, collector: CollectorDouble
+) -> None:
+    collector.answer = lambda _push: Reply(drop=True)
+    bench.batch(line(0))
+    bench.clock.pass_seconds(bench.push.step() or 0.0)
+    collector.answer = lambda _push: Reply(status=503, headers={"Retry-After": "1"})
+    bench.push.step()
+    collector.answer = lambda _push: Reply()
+    for number in (1, 2):
+        bench.batch(line(number))
+    bench.drain()
+    assert {push.key for push in collector.pushes if line(0) in push.lines} == {collector.pushes[0].key}
+
+
+def test_ends_of_lines_within_a_string_are_the_string_s(bench: Bench, collector: CollectorDouble) -> None:
+    lines = [f'agent name="a\u2028b\x85c {number}" {number}' for number in range(3)]
+    for each in lines:
+        bench.batch(each)
+    bench.drain()
+    assert [len(push.lines) for push in collector.pushes] == [1, 2]
+    assert sorted(collector.lines()) == lines
 
 
 @pytest.mark.fault(13)
