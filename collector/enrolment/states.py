@@ -56,13 +56,21 @@ class States:
                 self._unwritten.add(agent_id)
 
     def flush(self) -> None:
-        """Write what is new, in one transaction."""
+        """Write what is new, in one transaction, in the order that every collector does. What could not be
+        written is written the next time.
+        """
         with self._lock:
-            said = {agent_id: self._said[agent_id] for agent_id in self._unwritten}
+            said = {agent_id: self._said[agent_id] for agent_id in sorted(self._unwritten)}
             self._unwritten = set()
-        if said:
+        if not said:
+            return
+        try:
             with self._registry.writing() as connection:
                 _write(connection, said)
+        except BaseException:
+            with self._lock:
+                self._unwritten |= said.keys()
+            raise
 
     def rotation_asked_at(self, agent_id: str) -> datetime | None:
         """When somebody asked for a new token of this agent; None when nobody did."""

@@ -198,14 +198,14 @@ class Registry:
             self._seen[agent_id] = at
 
     def flush_seen(self) -> None:
-        """Write when agents were last heard, in one transaction."""
+        """Write when agents were last heard, in one transaction, in the order that every collector does."""
         with self._seen_lock:
             seen, self._seen = self._seen, {}
         if not seen:
             return
         change = sa.update(AgentRow).where(AgentRow.id == sa.bindparam("agent"))
         with self.writing() as connection:
-            rows = [{"agent": agent_id, "seen_at": at} for agent_id, at in seen.items()]
+            rows = [{"agent": agent_id, "seen_at": at} for agent_id, at in sorted(seen.items())]
             connection.execute(change.values(seen_at=sa.bindparam("seen_at")), rows)
 
 

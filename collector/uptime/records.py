@@ -66,12 +66,12 @@ class Records:
         return found
 
     def put_days(self, changed: Mapping[tuple[str, str, int], bytes]) -> None:
-        """Write whole days, by school, subject and day."""
+        """Write whole days, by school, subject and day, in that order, as every collector does."""
         if not changed:
             return
         rows = [
             {"school_id": school_id, "subject": subject, "day": day, "minutes": pack(codes)}
-            for (school_id, subject, day), codes in changed.items()
+            for (school_id, subject, day), codes in sorted(changed.items())
         ]
         with self._registry.writing() as connection:
             insert = _insert(connection, DayRow)

@@ -25,6 +25,7 @@ _EVIDENCE, _STANDINGS, _TRANSITIONS = (
     cast("sa.Table", row.__table__) for row in (EvidenceRow, StandingRow, TransitionRow)
 )
 _PLACE = (_STANDINGS.c.school_id, _STANDINGS.c.plan, _STANDINGS.c.target)
+_BOOK_PLACE = (_EVIDENCE.c.school_id, _EVIDENCE.c.series, _EVIDENCE.c.slot)
 
 
 class Place(NamedTuple):
@@ -61,19 +62,25 @@ class Records:
         self._ours: dict[tuple[str, str, str], datetime] = {}
 
     def write_evidence(self, changes: Mapping[str, Change], now: datetime) -> None:
-        """Write what changed in the books of schools, by school, in one transaction."""
-        rows = [
-            _evidence_row(school_id, key, evidence, now)
+        """Write what changed in the books of schools, by school, in one transaction.
+
+        In the order of their places, as every collector does: else two would wait for each other's rows.
+        """
+        put = {
+            _book_place(school_id, key): evidence
             for school_id, change in changes.items()
             for key, evidence in change.put.items()
+        }
+        gone = [
+            _book_place(school_id, key) for school_id, change in changes.items() for key in change.dropped
         ]
-        gone = [(school_id, key) for school_id, change in changes.items() for key in change.dropped]
         with self._registry.writing() as connection:
-            for school_id, key in gone:
-                connection.execute(sa.delete(_EVIDENCE).where(*_at_place(school_id, key)))
-            if rows:
+            for place in sorted(gone):
+                connection.execute(sa.delete(_EVIDENCE).where(*_is(_BOOK_PLACE, place)))
+            if put:
+                rows = [_evidence_row(place, put[place], now) for place in sorted(put)]
                 connection.execute(_put_stronger(connection), rows)
-        self._ours.update(((row["school_id"], row["series"], row["slot"]), now) for row in rows)
+        self._ours.update(dict.fromkeys(put, now))
 
     def evidence(self, school_ids: Sequence[str] | None = None) -> dict[str, list[Evidence]]:
         """What is written of some schools, or of all, by school."""
@@ -186,20 +193,20 @@ def _series_text(series: Series) -> str:
     return f"{text[: SERIES_CHARACTERS - len(digest) - 1]}#{digest}"
 
 
-def _evidence_row(school_id: str, key: Key, evidence: Evidence, now: datetime) -> dict[str, Any]:
+def _book_place(school_id: str, key: Key) -> tuple[str, str, str]:
+    return school_id, _series_text(key.series), key.slot
+
+
+def _evidence_row(place: tuple[str, str, str], evidence: Evidence, now: datetime) -> dict[str, Any]:
+    school_id, series, slot = place
     return {
         "school_id": school_id,
-        "series": _series_text(key.series),
-        "slot": key.slot,
+        "series": series,
+        "slot": slot,
         "strength": strength(evidence),
         "written_at": now,
         "evidence": _encoder.encode(evidence).decode("utf-8"),
     }
-
-
-def _at_place(school_id: str, key: Key) -> tuple[sa.ColumnElement[bool], ...]:
-    place = _EVIDENCE.c
-    return (place.school_id == school_id, place.series == _series_text(key.series), place.slot == key.slot)
 
 
 def _insert(connection: Connection, table: sa.Table) -> Any:
@@ -233,7 +240,7 @@ def _record(connection: Connection, verdict: Verdict, stood: Standing) -> Standi
     if stood.answer is verdict.answer:
         return stood
     place, wanted = place_of(verdict), Standing(verdict.answer, verdict.at, stood.number + 1)
-    as_it_stood = (*_of_place(place), _STANDINGS.c.number == stood.number)
+    as_it_stood = (*_is(_PLACE, place), _STANDINGS.c.number == stood.number)
     change = sa.update(_STANDINGS).where(*as_it_stood).values(_values(wanted))
     if connection.execute(change).rowcount != 1:
         return _standing(connection, place)
@@ -260,12 +267,12 @@ def _transition_row(
 
 def _standing(connection: Connection, place: Place) -> Standing:
     columns = sa.select(_STANDINGS.c.answer, _STANDINGS.c.since, _STANDINGS.c.number)
-    row = connection.execute(columns.where(*_of_place(place))).one()
+    row = connection.execute(columns.where(*_is(_PLACE, place))).one()
     return Standing(Answer(row.answer), row.since, row.number)
 
 
-def _of_place(place: Place) -> list[sa.ColumnElement[bool]]:
-    return [column == value for column, value in zip(_PLACE, place, strict=True)]
+def _is(columns: Sequence[sa.Column[str]], place: Sequence[str]) -> list[sa.ColumnElement[bool]]:
+    return [column == value for column, value in zip(columns, place, strict=True)]
 
 
 def _transition(row: sa.Row[Any]) -> Transition:
