@@ -36,7 +36,7 @@ REASONS: dict[str, str] = {
         "It is not known of both lines whether they are up, on fibre, and by which hop."
     ),
     "access_points": message("{online} of {installed} access points are online."),
-    "no_controller_seen": message("No wireless controller was seen."),
+    "no_controller_seen": message("No wireless controller that is declared was seen."),
     "no_wired_port_seen": message("No wired port was seen."),
     "wired_ports": message("{ports} wired ports are in use."),
     "no_survey": message("There is no survey of what the network covers."),

@@ -7,6 +7,7 @@ unit is needed: nobody has to guess what «100» meant.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _NUMBER_AND_UNIT = re.compile(r"\A([0-9]{1,15}(?:\.[0-9]{1,6})?)\s?([A-Za-z/]+)\Z")
 
@@ -60,6 +61,24 @@ def format_rate(bits_per_second: float) -> str:
         if abs(bits_per_second) >= factor:
             return f"{bits_per_second / factor:.4g} {unit}"
     return f"{bits_per_second:.4g} bit/s"
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as settings have it, in the greatest unit of which it is a whole number: «90 d», «2.5 s»."""
+    return _in_whole_units(seconds, DURATION_UNITS, "s")
+
+
+def format_size(size_bytes: int) -> str:
+    """A size as settings have it: «64 MiB», «50 MB», «1000001 B»."""
+    return _in_whole_units(size_bytes, SIZE_UNITS, "B")
+
+
+def _in_whole_units(value: float, units: Mapping[str, float], otherwise: str) -> str:
+    for unit, factor in sorted(units.items(), key=lambda each: each[1], reverse=True):
+        count = round(value / factor)
+        if count and abs(count * factor - value) < factor * 1e-9:
+            return f"{count} {unit}"
+    return f"{value:g} {otherwise}"
 
 
 def _parsed(text: str, units: dict[str, int] | dict[str, float], allowed: str) -> float:

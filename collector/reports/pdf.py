@@ -15,7 +15,16 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.platypus import (
+    CondPageBreak,
+    Flowable,
+    KeepTogether,
+    Paragraph,
+    SimpleDocTemplate,
+    Spacer,
+    Table,
+    TableStyle,
+)
 
 from collector.pdf_fonts import register_cjk_font
 from collector.reports import charts
@@ -35,6 +44,8 @@ RULE = colors.HexColor("#c9d0da")
 HEAD = colors.HexColor("#1f4e79")
 STRIPE = colors.HexColor("#f4f6f9")
 MOST_OUTAGES = 200
+LEAST_ROOM = 50 * mm
+"""No heading stands alone at the foot of a page: its table begins beneath it."""
 MOST_SCHOOLS = 300
 
 
@@ -152,6 +163,7 @@ class _Document:
             note = self._say(
                 _("Not met or unknown: {n} of {asked} schools."), n=len(open_ones), asked=len(stands)
             )
+            yield CondPageBreak(LEAST_ROOM)
             yield KeepTogether([heading, words, self._text(note), Spacer(1, 3)])
             yield self._stands(shown)
 
@@ -168,6 +180,7 @@ class _Document:
 
     def _outages(self) -> Iterator[Flowable]:
         sheet = self._reader.outages()
+        yield CondPageBreak(LEAST_ROOM)
         yield self._text(self._say(_("Outages")), self._heading)
         if not sheet.rows:
             yield self._text(self._say(_("None was recorded in what is known of the month.")))

@@ -21,6 +21,7 @@ from collector.reports.settings import ReportSettings
 from collector.reports.sheets import SHEETS
 from collector.web.frame import who_reads
 from collector.web.rendering import SecurityHeaders, language_wished, page
+from config.words import translate
 
 AT_ONCE = 2
 """Reports that are made at one time: each holds a county in memory."""
@@ -79,7 +80,7 @@ class ReportDesk:
             month=request.query_params["month"] if request.query_params.get("month") in months else months[0],
             schools=list(who.narrow(self._registry.schools()).values()),
             county=who.may(Permission.READ_COUNTY),
-            tables=SHEETS,
+            tables={name: translate(title, language_wished(request)) for name, title in SHEETS.items()},
         )
 
     def _file(self, request: Request) -> Response:

@@ -20,18 +20,18 @@ from config.words import Language, translate
 from config.words import message as _
 
 OUTAGE_STATES = {"down": _("interrupted"), "unknown": _("unknown")}
-SHEETS = (
-    "totals",
-    "verdicts",
-    "schools",
-    "availability",
-    "outages",
-    "evidence",
-    "plan",
-    "agents",
-    "terminals",
-)
-"""Names of the tables that can be had by themselves."""
+SHEETS = {
+    "totals": _("Totals"),
+    "verdicts": _("Verdicts"),
+    "schools": _("Schools"),
+    "availability": _("Availability"),
+    "outages": _("Outages"),
+    "evidence": _("Evidence"),
+    "plan": _("The plan's words"),
+    "agents": _("Agents"),
+    "terminals": _("Terminals' tests"),
+}
+"""The tables that can be had by themselves, and their titles."""
 
 
 class Reader:
@@ -89,13 +89,13 @@ class Reader:
             )
             for each in self.content.totals
         ]  # fmt: skip
-        return Sheet("totals", self.say(_("Totals")), columns, rows)
+        return Sheet("totals", self.say(SHEETS["totals"]), columns, rows)
 
     def verdicts(self) -> Sheet:
         """Every school's verdict on every target."""
         columns = [Column(self.say(_("Target")), "text", 34), *self._stand_columns()]
         rows = [(self.title_of(each.target), *self._stand(each)) for each in self.content.stands]
-        return Sheet("verdicts", self.say(_("Verdicts")), columns, rows)
+        return Sheet("verdicts", self.say(SHEETS["verdicts"]), columns, rows)
 
     def of_target(self, target: Target) -> Sheet:
         """The schools that one target asks."""
@@ -110,7 +110,7 @@ class Reader:
             (_("Pupils"), "count", 9), (_("Lines"), "count", 8), (_("Carriers"), "text", 18),
         )  # fmt: skip
         return Sheet(
-            "schools", self.say(_("Schools")), columns, [self._school(s) for s in self.content.schools]
+            "schools", self.say(SHEETS["schools"]), columns, [self._school(s) for s in self.content.schools]
         )
 
     def availability(self) -> Sheet:
@@ -122,7 +122,7 @@ class Reader:
             (_("Down, minutes"), "count", 10), (_("Degraded, minutes"), "count", 10),
             (_("Down in school hours, minutes"), "count", 12),
         )  # fmt: skip
-        return Sheet("availability", self.say(_("Availability")), columns, list(self._availability()))
+        return Sheet("availability", self.say(SHEETS["availability"]), columns, list(self._availability()))
 
     def outages(self) -> Sheet:
         """Outages of the month; those that were withdrawn are left out."""
@@ -131,7 +131,7 @@ class Reader:
             (_("From"), "time", 17), (_("To"), "time", 17), (_("Minutes"), "count", 10),
             (_("State"), "text", 12), (_("Cause"), "text", 20), (_("Corrected"), "count", 10),
         )  # fmt: skip
-        return Sheet("outages", self.say(_("Outages")), columns, list(self._outages()))
+        return Sheet("outages", self.say(SHEETS["outages"]), columns, list(self._outages()))
 
     def evidence(self) -> Sheet:
         """What the verdicts rest on, and what was shown beside it."""
@@ -142,7 +142,7 @@ class Reader:
             (_("Below or at most, Mbit/s"), "rate", 12), (_("Measured"), "time", 17),
             (_("Remarks"), "text", 40),
         )  # fmt: skip
-        return Sheet("evidence", self.say(_("Evidence")), columns, list(self._evidence()))
+        return Sheet("evidence", self.say(SHEETS["evidence"]), columns, list(self._evidence()))
 
     def plan(self) -> Sheet:
         """The plan's own words."""
@@ -154,7 +154,7 @@ class Reader:
             (self.title_of(t), t.id, t.deadline, int(t.rate) / MEGA if t.rate else None, t.quote)
             for t in self.content.plan.targets
         ]
-        return Sheet("plan", self.say(_("The plan's words")), columns, rows)
+        return Sheet("plan", self.say(SHEETS["plan"]), columns, rows)
 
     def agents(self) -> Sheet:
         """Agents and when they were heard."""
@@ -166,7 +166,7 @@ class Reader:
             (each.id, each.school_id, *map(self.local, (each.created_at, each.seen_at, each.revoked_at)))
             for each in self.content.agents
         ]
-        return Sheet("agents", self.say(_("Agents")), columns, rows)
+        return Sheet("agents", self.say(SHEETS["agents"]), columns, rows)
 
     def terminals(self) -> Sheet:
         """Browsers' tests."""
@@ -186,7 +186,7 @@ class Reader:
             )
             for each in self.content.tests
         ]  # fmt: skip
-        return Sheet("terminals", self.say(_("Terminals' tests")), columns, rows)
+        return Sheet("terminals", self.say(SHEETS["terminals"]), columns, rows)
 
     def _stand_columns(self) -> list[Column]:
         return self._columns(

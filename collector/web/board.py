@@ -36,6 +36,8 @@ IDLE_SECONDS = 60.0
 WATCHED_SECONDS = 60.0
 """After a page was asked for, somebody looks for so long."""
 TICK_SECONDS = 1.0
+LATE_SECONDS = 2 * TICK_SECONDS
+"""A look that is due for so long comes no more by itself: nobody was looking."""
 DUTY = 20.0
 """A look that took one second is followed by so many seconds without."""
 AVAILABILITY_SECONDS = 300.0
@@ -119,7 +121,9 @@ class Board:
             return self._county
 
     def _is_old(self) -> bool:
-        return time.monotonic() - self._looked_at > max(3 * self._refresh_seconds, DUTY * self._taken)
+        return time.monotonic() - self._looked_at > max(
+            self._refresh_seconds + LATE_SECONDS, DUTY * self._taken
+        )
 
     def number(self) -> int:
         """Of the county as it was seen last; somebody waits for the next one."""

@@ -18,6 +18,7 @@ from collector.web.county_page import CountyPage
 from collector.web.frame import Frame, shown
 from config.plan import Plan
 from config.present import LOOKS
+from config.units import BitsPerSecond, Bytes, Seconds, format_duration, format_rate, format_size
 from config.verdict import ShareVerdict
 from config.words import translate
 
@@ -73,8 +74,20 @@ class OfficePages:
 
 def rows_of(settings: CollectorSettings) -> Iterator[tuple[str, str]]:
     """Each key with its value as text."""
-    for key, value in _leaves("", msgspec.to_builtins(settings, enc_hook=lambda quantity: quantity.real)):
+    for key, value in _leaves("", msgspec.to_builtins(settings, enc_hook=_quantity)):
         yield key, masked(key, value)
+
+
+def _quantity(value: Any) -> str:
+    """A quantity with its unit, as people write it in settings."""
+    match value:
+        case Seconds():
+            return format_duration(value)
+        case Bytes():
+            return format_size(value)
+        case BitsPerSecond():
+            return format_rate(value)
+    return str(value)
 
 
 def masked(key: str, value: object) -> str:
@@ -82,6 +95,8 @@ def masked(key: str, value: object) -> str:
     name = key.rpartition(".")[2]
     if value and any(word in name for word in _SECRETS) and not name.endswith("_file"):
         return MASK
+    if value is None or value in ("", [], {}):
+        return "–"
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     if "://" in text and "@" in text:
         try:

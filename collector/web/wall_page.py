@@ -11,7 +11,9 @@ from collector.web.incident_view import incident_views
 from collector.web.settings import WebSettings
 
 WORST = 10
-CHANGES = 8
+INCIDENTS = 4
+CHANGES = 6
+"""Both lists are one face: so much fits at letters that are read from afar."""
 
 
 class WallPage:
@@ -41,6 +43,7 @@ class WallPage:
                 reader.language,
                 self.frame.zone,
             ),
+            most_incidents=INCIDENTS,
             schools=len(county.schools),
             heard=sum(each.state == "heard" for each in watched),
             watched=len(watched),

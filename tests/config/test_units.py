@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from config.units import format_rate, parse_duration, parse_rate, parse_size
+from config.units import format_duration, format_rate, format_size, parse_duration, parse_rate, parse_size
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,19 @@ def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(("text", "size"), [("512KiB", 524_288), ("64MiB", 67_108_864), ("1GB", 10**9)])
 def test_a_size_is_read_in_bytes(text: str, size: int) -> None:
     assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["200 ms", "60 s", "7 min", "1 h", "20 d", "90061 s", "2500 ms", "0 s"])
+def test_a_duration_is_told_in_the_greatest_whole_unit_and_read_again(text: str) -> None:
+    seconds = parse_duration(text)
+    told = format_duration(seconds)
+    assert told == {"60 s": "1 min"}.get(text, text)
+    assert parse_duration(told) == seconds
+
+
+@pytest.mark.parametrize("text", ["512 KiB", "64 MiB", "3 GB", "1001 B", "50 MB", "0 B"])
+def test_a_size_is_told_in_the_greatest_whole_unit_and_read_again(text: str) -> None:
+    assert format_size(parse_size(text)) == text
 
 
 @pytest.mark.parametrize(

@@ -52,14 +52,22 @@ function axis() {
   return { stroke: colour("muted"), grid: line, ticks: line };
 }
 
+/** What stands in the legend: nothing where nobody points, which is not the same as no data. */
+function shownAt(format) {
+  return (chart, value, _, place) => {
+    if (place === null || place === undefined) return "–";
+    return value === null ? words.no_data : format(value);
+  };
+}
+
 function lineOf(label, name, extra) {
-  return { label, stroke: colour(name), width: 2, value: (_, value) => formatRate(value), ...extra };
+  return { label, stroke: colour(name), width: 2, value: shownAt(formatRate), ...extra };
 }
 
 function optionsOf(width, target) {
   const thin = { width: 1, dash: [2, 3], points: { show: false } };
   const series = [
-    { label: words.time, value: (_, value) => (value === null ? words.no_data : moment(value)) },
+    { label: words.time, value: shownAt(moment) },
     lineOf(words.down, "down", { fill: `${colour("down")}22` }),
     lineOf(words.up, "up"),
     lineOf(words.down_max, "down", thin),

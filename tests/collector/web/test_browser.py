@@ -17,6 +17,11 @@ from tests.collector.web.serving import Client, serving
 from tests.collector.web.wall import grows, refreshed
 from tests.collector.web.whole import Site, hostile_site
 
+SMALLEST_LETTERS = """Math.min(...[...document.querySelectorAll('#wall *')]
+  .filter((each) => each.getClientRects().length && !each.closest('svg, .visually-hidden')
+                    && [...each.childNodes].some((node) => node.nodeType === 3 && node.nodeValue.trim()))
+  .map((each) => parseFloat(getComputedStyle(each).fontSize)))"""
+
 pytestmark = pytest.mark.needs("chromium")
 
 
@@ -106,8 +111,13 @@ def test_the_wall_turns_its_faces_and_says_when_its_data_are_old(browser: Browse
         at(tab, hostile, "/wall?lang=en").wait_for("document.body.dataset.face === '0'")
         shown = "[...document.querySelectorAll('.face')].filter((each) => each.offsetHeight).length"
         assert tab.value(shown) == 1
-        tab.value("document.body.dataset.face = '2'")
-        assert tab.value("document.querySelectorAll('.face')[2].offsetHeight") > 0
+        for face in range(4):
+            tab.value(f"document.body.dataset.face = '{face}'")
+            assert tab.value(f"document.querySelectorAll('.face')[{face}].offsetHeight") > 0
+            assert tab.value(SMALLEST_LETTERS) >= 1080 / 40  # for whoever stands five metres away
+            assert tab.value(f"[...document.querySelectorAll('.face')][{face}].scrollHeight") <= tab.value(
+                f"[...document.querySelectorAll('.face')][{face}].clientHeight"
+            )
         assert tab.value("document.getElementById('old').hidden")
         tab.value("document.getElementById('wall').dataset.age = 3600")
         tab.value("document.dispatchEvent(new Event('refreshed'))")

@@ -19,7 +19,7 @@ from collector.responder.slots import Suppression
 from collector.rooms import Rooms
 from collector.uptime.announcing import announce
 from collector.uptime.records import Maintenance
-from tests.collector.running import running, settings_in
+from tests.collector.running import running, settings_in, wait_until
 from tests.collector.web import county
 from tests.collector.web.rooms import SCRIPT, PagesOnly
 
@@ -46,7 +46,7 @@ def hostile_site(folder: Path, schools: int = 12, payload: str = SCRIPT) -> Iter
     settings = settings_in(
         folder / "data",
         verdicts={"plans": ("shandan", "changxing")},
-        web={"map": str(county.outline(folder))},
+        web={"map": str(county.outline(folder)), "refresh": 0.2},
         region={"counties": [region]},
         responder={"listen": ["127.0.0.1"], "port": 0},
     )
@@ -56,7 +56,7 @@ def hostile_site(folder: Path, schools: int = 12, payload: str = SCRIPT) -> Iter
         number = _incidents(rooms, payload or "one")
         session, link = _users(rooms, payload or "one")
         _operations(rooms, payload or "one")
-        rooms.board.county()
+        wait_until(lambda: len(rooms.board.county().schools) >= schools)
         yield Site(rooms, collector.port, session, {"incident": str(number), "link": link})
 
 
