@@ -117,10 +117,14 @@ def chosen(versions: Versions, trial_seconds: float) -> Kept:
 
 def arm(trial: Trial, trial_seconds: float) -> None:
     """Have the kernel end this process when the trial is over."""
-    left = trial.since_seconds + trial_seconds - now_seconds()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
-    signal.setitimer(signal.ITIMER_REAL, max(left, 0.001))
+    ends_within(trial.since_seconds + trial_seconds - now_seconds())
+
+
+def ends_within(seconds: float) -> None:
+    """Have the kernel end this process then, whatever it does."""
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
 
 
 def disarm() -> None:

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from agent.heartbeat import Order, Told
-from agent.launcher import disarm, now_seconds
+from agent.launcher import disarm, ends_within, now_seconds
 from agent.link import Link, LinkError
 from agent.settings import UpgradeSettings
 from agent.versions import (
@@ -45,6 +45,7 @@ WAIT_SECONDS = 30.0
 """How often an order that waits for the end of lessons is looked at."""
 IDLE_SECONDS = 3600.0
 DAY_SECONDS = 86400.0
+RESTART_SECONDS = 60.0
 GRACE_SECONDS = 20.0
 """A version that nobody heard ends by itself so long before the launcher's timer ends it."""
 
@@ -66,7 +67,8 @@ class Doing(NamedTuple):
 
 
 def _restart() -> None:
-    """As an operator would: an announced restart, by the service manager."""
+    """As an operator would: an announced restart, by the service manager; one that hangs is ended."""
+    ends_within(RESTART_SECONDS)
     os.kill(os.getpid(), signal.SIGHUP)
 
 
@@ -111,6 +113,7 @@ class Upgrades:
         self._due = 0.0
         self._failures = 0
         self._doing: Doing | None = None
+        self._lacking, self._lacks = "", ""
         self._ends = False
 
     def said(self) -> Mapping[str, str]:
@@ -259,12 +262,15 @@ class Upgrades:
     def _fetch(self, version: str) -> None:
         """Raises Later, LinkError, OSError, PackageError."""
         try:
-            self._take(version, whole=False)
+            if version != self._lacking:
+                self._take(version, whole=False)
+                return
         except LacksLibrary as lacking:
-            try:
-                self._take(version, whole=True)
-            except Later as error:
-                raise Later(f"the package {lacking}; with its libraries: {error}", error.seconds) from None
+            self._lacking, self._lacks = version, f"{lacking}"
+        try:
+            self._take(version, whole=True)
+        except Later as error:
+            raise Later(f"the package {self._lacks}; with its libraries: {error}", error.seconds) from None
 
     def _take(self, version: str, *, whole: bool) -> None:
         asked = {"version": version, "machine": machine(), "python": python_minor(), "whole": int(whole)}

@@ -91,12 +91,14 @@ class Uploads:
 
 
 class Downloads:
-    """Who fetches now: one package an agent, and so many in all. On the event loop alone."""
+    """Who fetches now: so many in all, and an agent two: it may have left one that it cannot use, and that
+    is not seen at once. On the event loop alone.
+    """
 
     def __init__(self, store: PackageStore, settings: PackageSettings) -> None:
         self._store = store
         self._settings = settings
-        self._agents: set[str] = set()
+        self._agents: list[str] = []
 
     async def package(self, request: Request) -> Response:
         """The package of a version for the agent's machine."""
@@ -106,19 +108,19 @@ class Downloads:
         )
         whole = asked.get("whole") == "1"
         agent = request.state.agent.agent_id
-        if agent in self._agents or len(self._agents) >= self._settings.downloads:
+        if self._agents.count(agent) > 1 or len(self._agents) >= self._settings.downloads:
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
             return JSONResponse({"reason": "too many fetch packages now"}, 503, headers)
-        self._agents.add(agent)
+        self._agents.append(agent)
         try:
             found = await run_in_threadpool(self._store.fitting, version, machine, python, whole=whole)
             if found is not None:
                 log.info("package sent agent=%s file=%s", agent, found.name)
                 return _Sent(found, float(self._settings.download_deadline), self._agents, agent)
         except BaseException:
-            self._agents.discard(agent)
+            self._agents.remove(agent)
             raise
-        self._agents.discard(agent)
+        self._agents.remove(agent)
         kind = "with its libraries " if whole else ""
         reason = f"the county's store has no package {kind}of {version} for {machine}, Python {python}"
         return JSONResponse({"reason": reason}, 404)
@@ -127,7 +129,7 @@ class Downloads:
 class _Sent(StreamingResponse):
     """A file, cut off when it is not taken in time: a client that went away holds no place for ever."""
 
-    def __init__(self, file: Path, deadline_seconds: float, agents: set[str], agent: str) -> None:
+    def __init__(self, file: Path, deadline_seconds: float, agents: list[str], agent: str) -> None:
         length = {"Content-Length": str(file.stat().st_size), "Cache-Control": "no-store"}
         super().__init__(_pieces(file), media_type="application/octet-stream", headers=length)
         self._deadline_seconds = deadline_seconds
@@ -141,7 +143,7 @@ class _Sent(StreamingResponse):
         except TimeoutError:
             log.warning("package not taken in time agent=%s", self._agent)
         finally:
-            self._agents.discard(self._agent)
+            self._agents.remove(self._agent)
 
 
 async def _pieces(file: Path) -> AsyncIterator[bytes]:

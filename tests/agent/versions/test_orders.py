@@ -129,6 +129,18 @@ def test_what_may_be_otherwise_later_is_tried_again(site: Site, reply: Reply, wh
     assert site.restarts == 1
 
 
+def test_what_lacked_a_library_is_asked_for_with_them_from_then_on(site: Site) -> None:
+    slim = Reply(200, body=content("2.0", libraries={"not-there": "1"}))
+    busy = Reply(503, {"Retry-After": "60"})
+    site.collector.answer = lambda asked: busy if "whole=1" in asked.path else slim
+    site.hear(ORDER)
+    site.after(600)
+    site.collector.answer = lambda asked: Reply(200, body=content("2.0", libraries={}))
+    site.after(120)
+    assert [each.path[-1] for each in site.collector.pushes] == ["0", "1", "1"]
+    assert site.restarts == 1
+
+
 def test_the_pauses_grow_to_a_day(site: Site) -> None:
     site.collector.answer = lambda _asked: Reply(404)
     site.hear(ORDER)

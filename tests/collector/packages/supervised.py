@@ -42,12 +42,15 @@ def new_tree(folder: Path, version: str, changes: dict[str, str] | None = None) 
     return folder
 
 
-def package(folder: Path, key: Path, version: str, changes: dict[str, str] | None = None) -> Path:
-    """A signed package of such a tree, which counts on one library of this environment."""
+def package(
+    folder: Path, key: Path, version: str, changes: dict[str, str] | None = None,
+    *, libraries: dict[str, str] | None = None,
+) -> Path:  # fmt: skip
+    """A signed package of such a tree, which counts on one library of this environment, or on others."""
     tree = new_tree(folder / f"tree-{version}", version, changes)
     file = sealed(
         tree, folder, signing_key(key), version=version, machine=ANY_MACHINE, python=python_minor(),
-        libraries={"msgspec": metadata.version("msgspec")},
+        libraries={"msgspec": metadata.version("msgspec")} if libraries is None else libraries,
     )  # fmt: skip
     shutil.rmtree(tree)
     return file
