@@ -54,4 +54,6 @@ def parse(body: bytes, boundary: bytes) -> Upload:
             fields[names[1].decode("utf-8")] = value.decode("utf-8")
         else:
             name, content = names[2].decode("utf-8"), value
+    if "\0" in name:
+        raise BadForm  # PostgreSQL keeps no such text
     return Upload(fields, name, content)
