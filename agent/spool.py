@@ -3,8 +3,8 @@
 Points gather in memory and are cut into a batch every ``flush - hold``. A batch waits ``hold`` in memory for
 the collector to take it: while all is well nothing is written to flash. What was not taken by then is
 written, one commit for all; while the collector is away, one commit each ``flush_away``. Acknowledged rows
-are deleted in groups; a batch whose delete a crash forgot is sent again under the same sequence number, and
-the collector knows it.
+are deleted in groups; a batch whose delete a crash forgot is sent again, alone or with others: the same point
+twice is one point.
 """
 
 from __future__ import annotations

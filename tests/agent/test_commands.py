@@ -139,6 +139,7 @@ def test_run_pushes_beats_and_stops_whole_in_time(
         "version",
         "state",
         "config",
+        "software",
     }
     assert CANARY not in log
 
