@@ -14,14 +14,12 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import msgspec
 import sqlalchemy as sa
 import urllib3
-from joserfc import jwk, jwt
-from joserfc.errors import JoseError
 
 from collector.access.saying import Refused
 from collector.access.settings import OidcSettings
@@ -31,6 +29,9 @@ from collector.bodies import json_of
 from collector.registry import Registry
 from collector.registry.tokens import digest_of, new_token
 from config.words import message
+
+if TYPE_CHECKING:
+    from joserfc import jwk
 
 LOGIN_SECONDS = 600
 LEEWAY_SECONDS = 60
@@ -182,6 +183,9 @@ class Oidc:
 
     def _claims(self, token: str, nonce: str) -> dict[str, Any]:
         """Check an ID token: signature, issuer, audience, times, nonce (Core 1.0 section 3.1.3.7)."""
+        from joserfc import jwt  # noqa: PLC0415 (20 MB that a county without a login service does not need)
+        from joserfc.errors import JoseError  # noqa: PLC0415
+
         try:
             try:
                 decoded = jwt.decode(token, self._known_keys(anew=False), algorithms=ALGORITHMS)
@@ -209,6 +213,8 @@ class Oidc:
 
     def _known_keys(self, *, anew: bool) -> jwk.KeySet:
         """The service's public keys; read again when they do not fit: they are replaced now and then."""
+        from joserfc import jwk  # noqa: PLC0415
+
         provider = self._known_provider()
         with self._lock:
             if self._keys is None or anew:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from collector.settings import CollectorSettings
 from config.packages import key_text, public_key
 from config.settings import SettingsError
@@ -45,6 +42,9 @@ def make_key(private: Path, public: Path) -> str:
 
     A private key that is there already is never replaced.
     """
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 (17 MB, and made once)
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+
     key = Ed25519PrivateKey.generate()
     content = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

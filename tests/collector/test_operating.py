@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,19 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 import yaml
+from alembic.script import ScriptDirectory
 from click.testing import CliRunner, Result
 
 from collector.main import main
 from collector.registry import Registry
-from collector.registry.database import RegistryError, change_schema, open_engine, schema_of
+from collector.registry.database import (
+    MIGRATIONS,
+    RegistryError,
+    change_schema,
+    newest_revision,
+    open_engine,
+    schema_of,
+)
 from collector.web import health
 from config.school import School
 from tests.collector.postgres import Postgres
@@ -117,3 +127,20 @@ def test_upgrade_says_where_the_tables_stand(tmp_path: Path) -> None:
     assert f"tables of version {int(newest) - 1:04d};" in asked(tmp_path, "upgrade", "--back").output
     assert asked(tmp_path, "upgrade", "--to", "9999").exit_code == 2
     assert asked(tmp_path, "upgrade", "--to", "0001", "--back").exit_code == 2
+
+
+def test_what_few_collectors_need_is_loaded_when_it_is_needed(tmp_path: Path) -> None:
+    """Each stays in memory for as long as the process lives: together 50 MB on a small server."""
+    url = f"sqlite:///{tmp_path / 'registry.db'}"
+    Registry.open(url).close()  # migrates
+    needless = ("alembic", "cryptography", "influxdb_client", "joserfc", "openpyxl", "reportlab", "segno")
+    code = (
+        "import sys, collector.app; from collector.registry import Registry; "
+        f"Registry.open('{url}').close(); print([each for each in {needless} if each in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_newest_tables_are_those_of_the_last_migration() -> None:
+    assert newest_revision() == ScriptDirectory(str(MIGRATIONS)).get_current_head()
