@@ -180,8 +180,9 @@ def lost_replies(collector: Running, folder: Path, batches: int, seed: int = 7) 
     )
     spool = Spool(folder, settings, clock, "boot")
     link = Link(f"http://127.0.0.1:{proxy.port}", AgentSecret(collector.tokens["a1"]), 5.0)
+    two_together = PushSettings(backlog_points=20, backlog_pause=Seconds(0))
     push = Push(
-        spool=spool, link=link, settings=PushSettings(), clock=clock, boot_id="boot", stop=stop,
+        spool=spool, link=link, settings=two_together, clock=clock, boot_id="boot", stop=stop,
         random_between=lambda low, high: 0.0,
     )  # fmt: skip
     measured: dict[int, dict[str, Any]] = {}
