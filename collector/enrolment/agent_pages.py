@@ -147,7 +147,8 @@ class AgentPages:
             request, "agents.html", status, notice=self._notice, time_zone=self._zone.key, problem=problem,
             agents=[self._view(each, names, language) for each in found if each.school_id in names],
             may_manage=who.may(Permission.MANAGE_AGENTS), schools=list(schools.values()), cards=cards,
-            is_private=is_private, missing=len(self._desk.without_agent()),
+            is_private=is_private, is_known=bool(rooms.settings.public_url),
+            missing=len(self._desk.without_agent()),
         )  # fmt: skip
 
     def _act(self, request: Request, form: Form) -> Response:

@@ -68,6 +68,7 @@ def test_a_code_is_shown_once_and_enrols(site: Site) -> None:
     page = text_of(site.admin.post("/agents?lang=en", what="invite", school="s1", agent="gate"))
     code = code_in(page)
     assert f"--code {code}" in page
+    assert "The setting public_url is empty" in page
     assert "<svg" in page.partition('class="qr"')[2]
     assert code not in text_of(site.admin.get("/agents?lang=en"))
     assert enrol(site.county, code, digest_of(new_token())).json == {"agent": "gate", "school": "s1"}
