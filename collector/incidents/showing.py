@@ -38,8 +38,7 @@ STEPS = {
 }
 
 
-EVIDENT = ("opened", "escalated", "resolved")
-"""Steps that say something of the fault itself; notes are among ourselves."""
+CONFIRMED = message("confirmed: it lasted long enough to be told")
 
 
 def incident_json(incident: Incident) -> dict[str, Any]:
@@ -70,14 +69,16 @@ def title(incident: Incident, reader: Reader) -> str:
 
 
 def evidence_of(book: IncidentBook, incident: Incident, reader: Reader) -> list[tuple[datetime, str]]:
-    """What was seen of it and when, for the carrier: each school's own part, and what happened."""
+    """What was seen of it and when, for the carrier: each school's own part, and when it was confirmed.
+
+    Who took it, who did not, and notes are among ourselves.
+    """
     parts = []
     for child in book.children_of(incident.id):
         until = reader.when(child.resolved_at) if child.resolved_at else "…"
         parts.append((child.started_at, f"{title(child, reader)} – {until}"))
-    for step in book.steps(incident.id):
-        if step.what in EVIDENT:
-            parts += [(step.at, f"{reader.say(STEPS[step.what])} {step.text}".rstrip())]
+    confirmed = [step.at for step in book.steps(incident.id) if step.what == "opened"]
+    parts += [(at, reader.say(CONFIRMED)) for at in confirmed]
     return sorted(parts)
 
 

@@ -59,8 +59,13 @@ def fault_report(
     rows = [(translate(heading, language), text) for heading, text in _rows(incident, reader, now, contact)]
     evidence = translate(EVIDENCE, language)
     rows += [(evidence, f"{_moment(at, zone)} {text}") for at, text in steps]
-    remark = translate(TIMES, language, zone=zone.tzname(now.astimezone(zone).replace(tzinfo=None)) or "")
+    remark = translate(TIMES, language, zone=_offset(now.astimezone(zone)))
     return FaultReport(translate(TITLE, language), tuple(row for row in rows if row[1]), remark)
+
+
+def _offset(moment: datetime) -> str:
+    """«UTC+08:00»: the zone's own letters, like CST, mean another zone elsewhere."""
+    return f"UTC{moment.isoformat()[-6:]}"
 
 
 def _rows(incident: Incident, reader: Reader, now: datetime, contact: str) -> Iterator[tuple[str, str]]:

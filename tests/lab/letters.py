@@ -31,9 +31,9 @@ def shown(received: Mapping[str, Sequence[Received]]) -> str:
     return "\n\n".join(f"== {', '.join(names)}\n{text}" for text, names in channels.items()) + "\n"
 
 
-def differences(name: str, text: str) -> Iterator[str]:
+def differences(name: str, text: str, golden: Path = GOLDEN) -> Iterator[str]:
     """How the letters of a scenario differ from its golden file; one that is missing is written."""
-    file = GOLDEN / f"{name}.txt"
+    file = golden / f"{name}.txt"
     if not file.exists():
         file.write_text(text, encoding="utf-8")
         yield f"its messages are now in {file}: read them, and run it again"

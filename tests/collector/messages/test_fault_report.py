@@ -9,14 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
-from collector.incidents.book import IncidentBook
+from collector.incidents.book import IncidentBook, Turned
+from collector.incidents.machine import Turn
 from collector.main import main
 from collector.messages.fault_report import FaultReport, as_pdf, fault_report
 from collector.pdf_fonts import register_cjk_font
-from tests.collector.messages.county import AT, CHINA, EVERY_KIND, SCHOOLS, incident, opened_registry
+from tests.collector.messages.county import AT, CHINA, EVERY_KIND, SCHOOLS, change, incident, opened_registry
 from tests.conftest import Golden
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -92,7 +94,11 @@ def _unescaped(text: bytes) -> bytes:
 def config(tmp_path: Path) -> tuple[Path, int]:
     """Settings of a collector that knows one incident; its id."""
     registry = opened_registry(tmp_path)
-    [begun] = IncidentBook(registry).begin([incident(0, state="open", started_at=datetime.now(UTC))])
+    book = IncidentBook(registry)
+    [begun] = book.begin([incident(0, state="open", started_at=datetime.now(UTC))])
+    steps = change("opened", begun), change("escalated", begun)
+    book.write([Turned(begun, Turn(msgspec.structs.replace(begun, told_at=AT), steps))])
+    book.note(begun.id, "among ourselves", "wang", datetime.now(UTC))
     registry.close()
     file = tmp_path / "collector.yaml"
     file.write_text(f"data_directory: {tmp_path}\n")
@@ -105,6 +111,8 @@ def test_the_command_prints_it_and_writes_a_pdf(config: tuple[Path, int], tmp_pa
     printed = run.invoke(main, ["fault-report", str(number), "--config", str(file)])
     assert printed.exit_code == 0
     assert "合同编号: CT-2026-0815" in printed.output
+    assert "（UTC+08:00）" in printed.output
+    assert printed.output.count("证据: ") == 1, "confirmed; who took it or noted what is among ourselves"
     target = tmp_path / "report.pdf"
     done = run.invoke(main, ["fault-report", str(number), "--pdf", str(target), "--config", str(file)])
     assert (done.exit_code, done.output) == (0, "")
