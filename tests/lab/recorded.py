@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 RECORDING = Path(__file__).with_name("recorded_county.jsonl.gz")
 OUTLINE = Path(__file__).with_name("demo_outline.geojson")
 NOTICE = "录制的数据，不是实时数据 · Recorded in the lab, not live"
+HEARTBEAT = "/api/v1/heartbeat"
 WRITE = "/api/v2/write?org=xiaotong&bucket=raw&precision=ns"
 COLLECTOR = Path(sys.executable).parent / "xiaotong-collector"
 NOT_OURS = ("agent", "school")
@@ -103,7 +104,10 @@ def show(port: int, console: Console) -> None:
             console.print(f"A recorded county: http://127.0.0.1:{port}/   Ctrl-C ends.")
             console.print("Run as root, the county is a live one in network namespaces.")
             for lines in _turns(recording):
-                _push(port, tokens, lines)
+                for school, written in lines.items():
+                    _post(port, WRITE, tokens[school], "\n".join(written))
+                for token in tokens.values():
+                    _post(port, HEARTBEAT, token, _beat())
                 if collector.poll() is not None:
                     raise LabError(f"the collector ended with status {collector.returncode}")
         finally:
@@ -165,11 +169,17 @@ def _turns(recording: Recording) -> Iterator[dict[str, list[str]]]:
         time.sleep(_TURN_SECONDS)
 
 
-def _push(port: int, tokens: dict[str, str], lines: dict[str, list[str]]) -> None:
-    for school, written in lines.items():
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
-            headers = {"Authorization": f"Token {tokens[school]}"}
-            connection.request("POST", WRITE, "\n".join(written).encode(), headers)
-            answer = connection.getresponse()
-            if answer.status != http.client.NO_CONTENT:
-                raise LabError(f"the collector refused recorded points: {answer.status} {answer.read(300)!r}")
+def _beat() -> str:
+    """Every agent of the county ran all the time."""
+    return json.dumps(
+        {"boot_id": "recorded", "wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns(),
+         "uptime_seconds": time.monotonic(), "version": "recorded", "state": "running"}
+    )  # fmt: skip
+
+
+def _post(port: int, path: str, token: str, body: str) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        connection.request("POST", path, body.encode(), {"Authorization": f"Token {token}"})
+        answer = connection.getresponse()
+        if answer.status >= http.client.BAD_REQUEST:
+            raise LabError(f"the collector refused what was recorded: {answer.status} {answer.read(300)!r}")
