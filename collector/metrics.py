@@ -43,6 +43,7 @@ def metrics_of(rooms: Rooms) -> Iterator[Metric]:
     yield single("ingest_batches_total", "Batches acknowledged.", ingest.batches)
     yield single("ingest_repeated_batches_total", "Batches that were there already.", ingest.repeated_batches)
     yield single("ingest_corrected_batches_total", "Batches moved in time.", ingest.corrected_batches)
+    yield single("ingest_put_off_batches_total", "Batches of a backlog asked to come later.", ingest.put_off)
     aside = [({"reason": reason.value}, float(count)) for reason, count in rooms.set_aside.counts().items()]
     yield Metric("set_aside_points_total", "Points set aside, by reason.", aside)
     yield single("journal_waiting_bytes", "Bytes that the store does not have yet.", waiting)

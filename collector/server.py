@@ -28,6 +28,10 @@ from config.settings import SettingsError
 GRACE_SECONDS = 2
 """For the requests that run when the collector is told to stop; with the closing of the rooms under 5 s."""
 BACKLOG = 1024
+SWITCH_SECONDS = 0.001
+"""How long a thread that judges may keep the interpreter from the loop that answers. Each request takes it
+several times: with Python's 5 ms ten thousand agents waited for seconds.
+"""
 GC_THRESHOLD = (100_000, 50, 50)
 """Points are many small lists without cycles: looking for cycles at the usual pace doubles their cost."""
 
@@ -119,6 +123,7 @@ def serve(app: Starlette, limits: Listen, server_socket: socket.socket) -> bool:
     """Serve until SIGTERM or SIGINT. False when the application could not start."""
     server = make_server(app, limits)
     gc.set_threshold(*GC_THRESHOLD)
+    sys.setswitchinterval(SWITCH_SECONDS)
     with _signals_end_quietly(), contextlib.suppress(SystemExit):  # uvicorn leaves so when start-up fails
         server.run(sockets=[server_socket])
     return server.started

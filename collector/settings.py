@@ -80,6 +80,9 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the file of points set aside; one older file is kept beside it."""
     retry_after: Seconds = Seconds(5)
     """What an answer of 429 or 503 asks the agent to wait."""
+    backlog_bytes: Bytes = Bytes(8 * MIB)
+    """While more than this waits in the journal, what agents kept through an outage is asked to come later:
+    what is new is not late behind it."""
 
 
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -242,6 +245,10 @@ def _contradictions(settings: CollectorSettings) -> list[str]:
         (
             journal.segment_bytes < ingest.max_decoded_bytes / 4,
             "key journal.segment_bytes: at least a quarter of ingest.max_decoded_bytes is allowed",
+        ),
+        (
+            ingest.backlog_bytes >= journal.max_bytes,
+            "key ingest.backlog_bytes: less than journal.max_bytes is allowed",
         ),
         (
             settings.bucket == settings.others_bucket,

@@ -70,18 +70,22 @@ class PlateauWatch:
         self._told_until_ns: dict[tuple[str, _Direction], int] = {}
 
     def add(self, points: Iterable[Point], school: School) -> list[Evidence]:
-        """Take points in whatever order; gives the plateaus that they complete."""
-        touched: dict[str, Point] = {}
-        for point in points:
+        """Take points in whatever order; gives the plateaus that they complete, window by window: a push may
+        bring an hour.
+        """
+        touched: dict[str, None] = {}
+        found: list[Evidence] = []
+        for point in sorted(points, key=lambda each: each.time_ns):
             line = self._take(point, school)
             if line is not None:
-                touched[line] = point
-        return [
-            evidence
-            for line in touched
-            for _, direction in _DIRECTIONS
-            if (evidence := self._completed(line, direction)) is not None
-        ]
+                touched[line] = None
+                if point.measurement == "interface":
+                    found += self._of_line(line)
+        return [*found, *(evidence for line in touched for evidence in self._of_line(line))]
+
+    def _of_line(self, line: str) -> list[Evidence]:
+        found = (self._completed(line, direction) for _, direction in _DIRECTIONS)
+        return [evidence for evidence in found if evidence is not None]
 
     def _take(self, point: Point, school: School) -> str | None:
         line = line_of(point, school)
@@ -216,5 +220,5 @@ def _keep(series: dict, key: tuple[str, ...], window: RateWindow | PingWindow) -
     if key not in series and len(series) >= SERIES_KEPT:
         return
     kept = series.setdefault(key, deque(maxlen=WINDOWS_KEPT))
-    if all(each.end_ns != window.end_ns for each in kept):
+    if not kept or window.end_ns > kept[-1].end_ns or all(each.end_ns != window.end_ns for each in kept):
         kept.append(window)

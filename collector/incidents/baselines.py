@@ -51,7 +51,10 @@ def read(connection: Connection, since: datetime | None = None) -> Baselines:
 def put(connection: Connection, baselines: Mapping[Place, int], now: datetime) -> None:
     """Keep these, in the place of those before."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    for (school_id, name), value in baselines.items():
-        insert = dialect.insert(BaselineRow).values(school_id=school_id, name=name, value=value, at=now)
-        changed = {"value": value, "at": now}
-        connection.execute(insert.on_conflict_do_update(index_elements=["school_id", "name"], set_=changed))
+    insert = dialect.insert(BaselineRow)
+    changed = {"value": insert.excluded.value, "at": insert.excluded.at}
+    rows = [{**place._asdict(), "value": value, "at": now} for place, value in baselines.items()]
+    if rows:
+        connection.execute(
+            insert.on_conflict_do_update(index_elements=["school_id", "name"], set_=changed), rows
+        )

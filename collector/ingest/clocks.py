@@ -6,6 +6,7 @@ Source: ARCHITECTURE.md, «Wire». An anchor is the collector's time when a boot
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -38,6 +39,15 @@ class PushHeaders(msgspec.Struct, frozen=True):
     spool_id: str = ""
     sent: Clocks | None = None
     recorded: Clocks | None = None
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long the batch was in the spool by the monotonic clock; infinite for another boot's."""
+        if self.sent is None or self.recorded is None:
+            return 0.0
+        if self.sent.boot_id != self.recorded.boot_id:
+            return math.inf
+        return (self.sent.monotonic_ns - self.recorded.monotonic_ns) / 1e9
 
 
 class ClockBook:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import msgspec
@@ -39,6 +40,10 @@ log = logging.getLogger(__name__)
 PARSERS = 2
 """Threads that decode and parse; it is also how many decoded bodies are held at one time."""
 MAX_HEARTBEAT_BYTES = 4096
+OLD_SECONDS = 120.0
+"""A batch that was in its agent's spool for longer is of a backlog."""
+MAX_OLD = 16
+"""Batches of backlogs that are taken at one time."""
 SMALL_BYTES = 16 * 1024
 """A body of at most so much, decoded, is parsed in under a millisecond."""
 SAVE_EVERY_NS = 60 * 10**9
@@ -55,6 +60,8 @@ class IngestCounts(msgspec.Struct):
     batches: int = 0
     repeated_batches: int = 0
     corrected_batches: int = 0
+    put_off: int = 0
+    """Batches of a backlog that were asked to come later."""
 
 
 class _Write(NamedTuple):
@@ -94,6 +101,7 @@ class IngestService:
         self._set_aside = set_aside
         self._clock = clock
         self._on_heartbeat = on_heartbeat
+        self._old_running = 0
         self._save_due_ns = clock.monotonic_ns() + SAVE_EVERY_NS
         self._parsers = ThreadPoolExecutor(PARSERS, thread_name_prefix="ingest")
         self._receiving = Receiving(
@@ -185,11 +193,31 @@ class IngestService:
         return True
 
     async def _take(self, write: _Write) -> Response:
-        loop = asyncio.get_running_loop()
         identity, headers = write.identity, write.headers
         if headers.sent is not None:
             self.clocks.learn(identity.agent_id, headers.sent, write.received_ns)
         self._liveness.pushed(identity.agent_id, identity.school_id)
+        with self._turn_of_old(headers):
+            return await self._read_and_keep(write)
+
+    @contextmanager
+    def _turn_of_old(self, headers: PushHeaders) -> Iterator[None]:
+        """Let what is new pass, and what is old while little waits. Raises Answer 503."""
+        is_old = headers.waited_seconds > OLD_SECONDS
+        behind = self._journal.waiting_bytes() > self._settings.ingest.backlog_bytes if is_old else False
+        if behind or (is_old and self._old_running >= MAX_OLD):
+            self.counts.put_off += 1
+            why = "what is new goes first while much waits for the store"
+            raise Answer(503, "unavailable", why, self._settings.ingest.retry_after)
+        self._old_running += is_old
+        try:
+            yield
+        finally:
+            self._old_running -= is_old
+
+    async def _read_and_keep(self, write: _Write) -> Response:
+        loop = asyncio.get_running_loop()
+        identity, headers = write.identity, write.headers
         text = _small(write)
         if text is None:
             read = await loop.run_in_executor(self._parsers, self._decoded_and_read, write)

@@ -28,6 +28,10 @@ EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "collector.yaml"
         ("data_directory: x\nstore: {day_offset: 24h}", "store.day_offset: less than"),
         ("data_directory: x\nstore: {engine: oracle}", "store.engine"),
         ("data_directory: x\njournal: {max_bytes: 1MiB}", "journal.max_bytes: at least twice"),
+        (
+            "data_directory: x\ningest: {backlog_bytes: 1GiB}",
+            "ingest.backlog_bytes: less than journal.max_bytes",
+        ),
         ("data_directory: x\njournal: {segment_bytes: 1MiB}", "journal.segment_bytes: at least"),
         ("data_directory: x\nothers_bucket: raw", "others_bucket: another name"),
         (

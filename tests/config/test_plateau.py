@@ -65,7 +65,7 @@ def during(rate: float = 90e6, rtt: float | None = 0.080, lost: int = 0, minutes
         (during(minutes=2), False),  # too short
         (during(rate=200_000.0), False),  # idle
         (minutes_of([[1e6, 9e7] * 30] * 5, SLOW), False),
-        (minutes_of([flat(9e7 * (1 - n / 40)) for n in range(5)], SLOW), False),  # it falls
+        (minutes_of([flat(9e7 * (1 - n / 30)) for n in range(5)], SLOW), False),  # it falls
         ([*(line(minute, flat(9e7)) for minute in range(10, 20, 2)), *SLOW], False),  # every other minute
         (minutes_of([flat(9e7)] * 5, []), False),  # no ping, so not known
         (minutes_of([flat(9e7)] * 5, [ping(m, 0.08, of="b") for m in range(10, 15)]), False),
@@ -84,7 +84,7 @@ def test_it_carries_at_least_that_and_no_upper_bound() -> None:
     assert found.lower_bits_per_second == int(sum(flat(90e6)) / 60)
     assert found.upper_bits_per_second is None
     assert found.judges
-    assert round(found.at.timestamp()) == START // 10**9 + 14 * 60
+    assert round(found.at.timestamp()) == START // 10**9 + 12 * 60  # as soon as it was one
 
 
 def test_upwards() -> None:
@@ -100,6 +100,12 @@ def test_it_is_told_once_and_a_second_one_again() -> None:
     calm = [each for m in range(30, 40) for each in (line(m, [1e6, 5e6, 3e7] * 20), ping(m))]
     again = [each for m in range(40, 45) for each in (line(m, flat(9e7)), ping(m, 0.08))]
     assert sum(len(watch.add([point], SCHOOL)) for point in [*calm, *again]) == 1
+
+
+def test_one_in_the_middle_of_an_hour_that_comes_at_once_is_found() -> None:
+    calm = [line(minute, [20e6 + minute * 2e6] * 60) for minute in range(15, 40)]
+    found = PlateauWatch().add([*USUAL, *calm, *during()], SCHOOL)
+    assert [each.kind for each in found] == [EvidenceKind.PLATEAU]
 
 
 def test_points_out_of_order_and_twice_tell_the_same() -> None:

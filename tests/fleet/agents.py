@@ -6,23 +6,34 @@ import gzip
 import math
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 NS = 10**9
 POINTS_A_MINUTE = 25
+PROBES = 13
 HISTOGRAM = "353:20,388:25,412:15"
 TARGETS = ("gateway", "collector", "dns", "www")
 
 
+class Span(NamedTuple):
+    """Minutes that were measured while nobody listened: ``part`` of ``parts`` of each."""
+
+    first_ns: int
+    minutes: int
+    part: int = 0
+    parts: int = 1
+
+
 class Batch(NamedTuple):
-    """One batch of the spool. ``wall_ns`` and ``monotonic_ns`` are the agent's own clocks at recording."""
+    """One batch. ``wall_ns`` and ``monotonic_ns`` are the agent's own clocks at recording."""
 
     sequence: int
     wall_ns: int
     monotonic_ns: int
     body: bytes
     points: int
+    has_port: bool
 
 
 def busy(at_ns: int) -> float:
@@ -43,9 +54,9 @@ class Agent:
         self.port_bits_per_second = 1_000_000_000
         self.away_from = self.away_to = math.inf
         self.resends = False
-        self.backlog: deque[Batch] = deque()
-        self.sent: set[int] = set()
-        self._sequence = 0
+        self.behind: deque[Span] = deque()
+        self.has_told_port = False
+        self._sequence = self._turn = 0
         self._scale = chance.uniform(0.2, 1.0)
         self._chance = chance
         self._monotonic_offset_ns = monotonic_offset_ns
@@ -56,12 +67,43 @@ class Agent:
 
     def record(self, true_ns: int, parts: int = 1) -> Batch:
         """Measure what falls into one push of ``parts`` a minute, and number it."""
+        self._turn += 1
+        return self._batch([Span(true_ns, 1, self._turn % parts, parts)])
+
+    def keep(self, true_ns: int, parts: int = 1) -> None:
+        """Measure the same while the line is down."""
+        self._turn += 1
+        self.behind.append(Span(true_ns, 1, self._turn % parts, parts))
+
+    def oldest(self, most_points: int) -> Batch:
+        """What waits longest, as one batch as our agent makes it; forgets it."""
+        taken: list[Span] = []
+        left = most_points
+        while self.behind and left >= POINTS_A_MINUTE:
+            span = self.behind.popleft()
+            minutes = min(span.minutes, left * span.parts // POINTS_A_MINUTE)
+            taken.append(span._replace(minutes=minutes))
+            left -= minutes * POINTS_A_MINUTE // span.parts
+            if minutes < span.minutes:
+                first_ns = span.first_ns + minutes * 60 * NS
+                self.behind.appendleft(span._replace(first_ns=first_ns, minutes=span.minutes - minutes))
+        return self._batch(taken)
+
+    def _batch(self, spans: Sequence[Span]) -> Batch:
         self._sequence += 1
-        wall_ns = true_ns + self.skew_ns
-        lines = list(self._lines(wall_ns))
-        share = lines if parts == 1 else lines[self._sequence % parts :: parts]
-        body = gzip.compress("\n".join(share).encode(), 1)
-        return Batch(self._sequence, wall_ns, self._monotonic(true_ns), body, len(share))
+        first_ns = spans[0].first_ns
+        lines = [
+            line
+            for span in spans
+            for minute in range(span.minutes)
+            for line in [*self._lines(span.first_ns + minute * 60 * NS + self.skew_ns)][
+                span.part :: span.parts
+            ]
+        ]
+        body = gzip.compress("\n".join(lines).encode(), 1)
+        wall_ns = first_ns + self.skew_ns
+        has_port = any(line.startswith("interface,interface=wan0") for line in lines)
+        return Batch(self._sequence, wall_ns, self._monotonic(first_ns), body, len(lines), has_port)
 
     def headers(self, batch: Batch, true_ns: int) -> str:
         """The head of a push, as our agent sends it."""
@@ -100,7 +142,7 @@ class Agent:
                     f"rtt_p99_seconds={rtt * 2:.6f},rtt_max_seconds={rtt * 3:.6f},"
                     f'delay_variation_seconds={rtt:.6f},window_seconds=60.0,place="centre" {at}'
                 )
-        for number in range(13):
+        for number in range(PROBES):
             yield (
                 f"probe,probe=p{number} success=true,runs=1i,failures=0i,duration_seconds={rtt * 10:.6f} {at}"
             )

@@ -29,8 +29,10 @@ from collector.registry.tokens import digest_of, new_token
 from config.school import Line, School
 from tests.collector.running import wait_until
 from tests.collector.store.influxd import answers
-from tests.fleet.agents import NS, Agent
+from tests.fleet.agents import NS, POINTS_A_MINUTE, Agent, Span
 
+UP_SECONDS = 10 * 86400
+"""How long every agent's host has been up when the run begins: longer than any backlog."""
 NAMES = ("ping", "interface", "probe", "agent")
 
 
@@ -150,7 +152,7 @@ def enrol(url: str, schools: int) -> list[Agent]:
                 ],
             )
             count_change(connection, "agents")
-    offset = time.time_ns() - 1000 * NS
+    offset = time.time_ns() - UP_SECONDS * NS
     return [Agent(n, token, random.Random(chance.random()), offset) for n, token in enumerate(tokens)]
 
 
@@ -165,11 +167,8 @@ def give_faults(agents: list[Agent], seconds: float) -> None:
 
 
 def give_backlog(agents: list[Agent], hours: float) -> int:
-    """Minutes that were measured while nobody listened, a batch each; gives the points."""
-    now, points = time.time_ns(), 0
+    """Minutes that were measured while nobody listened; gives the points."""
+    minutes = round(hours * 60)
     for agent in agents:
-        for minute in range(round(hours * 60), 0, -1):
-            batch = agent.record(now - minute * 60 * NS)
-            agent.backlog.append(batch)
-            points += batch.points
-    return points
+        agent.behind.append(Span(time.time_ns() - minutes * 60 * NS, minutes))
+    return len(agents) * minutes * POINTS_A_MINUTE

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from tests.fleet.agents import Agent, Batch
 from tests.fleet.wire import HEARTBEAT, WRITE, Answer, Connection
 
-BACKLOG_PAUSE_SECONDS = 0.2
-"""As agents pause by default."""
+_EXPECTED = frozenset({200, 204, 429, 500, 503})
+BACKLOG_PAUSE_SECONDS, BACKLOG_POINTS = 0.2, 2000
+"""As agents pause, and send together, by default."""
 
 
 @dataclass
@@ -37,11 +38,14 @@ class Counts:
     latencies: dict[str, list[float]] = field(default_factory=lambda: {"live": [], "backlog": [], "beat": []})
     acknowledged_points: int = 0
     acknowledged_batches: int = 0
+    old_points: int = 0
     set_aside: int = 0
     resent: int = 0
     failed: int = 0
     late_seconds: float = 0.0
     """The most that this driver itself was behind: more than a second or two, and it is the bottleneck."""
+    queued: int = 0
+    """The most requests that waited for a free connection: more than those, and agents would be refused."""
     backlog_ended: float | None = None
 
 
@@ -62,7 +66,8 @@ class Driver:
         self._ticket = itertools.count()
         self._began = 0.0
         self._jobs: asyncio.Queue[tuple[str, Agent]] = asyncio.Queue()
-        self._backlogs = sum(bool(agent.backlog) for agent in agents)
+        self._old: dict[str, Batch] = {}
+        self._backlogs = sum(bool(agent.behind) for agent in agents)
 
     async def run(self) -> Counts:
         """Speak until the time is over and every spool is empty."""
@@ -70,17 +75,17 @@ class Driver:
         for agent in self._agents:
             self._at(self._chance.uniform(0, self._pace.push_every), "live", agent)
             self._at(self._chance.uniform(0, self._pace.beat_every), "beat", agent)
-            if agent.backlog:
+            if agent.behind:
                 self._at(self._chance.uniform(0, 2), "backlog", agent)
-        workers = [
-            asyncio.create_task(self._work(Connection(self._ports, number)))
-            for number in range(self._pace.connections)
-        ]
-        await self._schedule()
-        await self._jobs.join()
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        async with asyncio.TaskGroup() as group:
+            workers = [
+                group.create_task(self._work(Connection(self._ports, number)))
+                for number in range(self._pace.connections)
+            ]
+            await self._schedule()
+            await self._jobs.join()
+            for worker in workers:
+                worker.cancel()
         await asyncio.sleep(0.2)  # the connections close by themselves
         return self.counts
 
@@ -97,6 +102,7 @@ class Driver:
                 if what != "backlog":
                     self.counts.late_seconds = max(self.counts.late_seconds, self._now() - due)
                 self._begin(due, what, agent)
+            self.counts.queued = max(self.counts.queued, self._jobs.qsize())
             await asyncio.sleep(0.01)
 
     def _begin(self, due: float, what: str, agent: Agent) -> None:
@@ -105,12 +111,12 @@ class Driver:
             self._jobs.put_nowait((what, agent))
             return
         every = self._pace.push_every if what == "live" else self._pace.beat_every
-        if due + every <= self._pace.seconds:
+        if due + every <= self._pace.seconds or self._backlogs:
             self._at(due + every, what, agent)
         if agent.is_away(due):
             if what == "live":
-                agent.backlog.append(agent.record(time.time_ns(), self._parts()))
-                if len(agent.backlog) == 1:
+                agent.keep(time.time_ns(), self._parts())
+                if len(agent.behind) == 1 and agent.school not in self._old:
                     self._backlogs += 1
                     self._at(min(agent.away_to, self._pace.seconds), "backlog", agent)
             return
@@ -136,42 +142,51 @@ class Driver:
                 )
         elif what == "live":
             batch = agent.record(time.time_ns(), self._parts())
-            if await self._deliver(connection, what, agent, batch):
-                self._on_live(agent, batch)
-        elif agent.backlog:
-            await self._deliver(connection, what, agent, agent.backlog[0])
-            agent.backlog.popleft()
-            self._go_on(agent)
+            await self._deliver(connection, agent, batch)
+            self._on_live(agent, batch)
+        elif agent.behind or agent.school in self._old:
+            await self._send_old(connection, agent)
 
-    def _go_on(self, agent: Agent) -> None:
-        if agent.backlog:
+    async def _send_old(self, connection: Connection, agent: Agent) -> None:
+        """One push of what waited; what is not taken is tried again later, and what is new does not wait."""
+        batch = self._old.pop(agent.school, None) or agent.oldest(BACKLOG_POINTS)
+        answer = await self._tried(connection, "backlog", agent, batch)
+        if answer is None or answer.status != 204:
+            self._old[agent.school] = batch
+            pause = (answer.retry_after if answer else 0.0) + self._chance.uniform(0, 1)
+            self._at(self._now() + pause, "backlog", agent)
+            return
+        self._acknowledge(batch, answer)
+        self.counts.old_points += batch.points
+        if agent.behind:
             self._at(self._now() + BACKLOG_PAUSE_SECONDS, "backlog", agent)
             return
         self._backlogs -= 1
         if not self._backlogs:
             self.counts.backlog_ended = self._now()
 
-    async def _deliver(self, connection: Connection, what: str, agent: Agent, batch: Batch) -> bool:
+    async def _tried(self, connection: Connection, what: str, agent: Agent, batch: Batch) -> Answer | None:
+        """Send once; None when no answer came."""
+        agent.has_told_port = agent.has_told_port or batch.has_port
+        try:
+            head = agent.headers(batch, time.time_ns())
+            return await self._timed(connection, what, WRITE, head, batch.body)
+        except (OSError, EOFError, TimeoutError):
+            self.counts.failed += 1
+            return None
+
+    async def _deliver(self, connection: Connection, agent: Agent, batch: Batch) -> None:
         """Send until it is acknowledged, as agents do; some send again though they were answered."""
         failures = 0
-        while True:
-            try:
-                head = agent.headers(batch, time.time_ns())
-                answer = await self._timed(connection, what, WRITE, head, batch.body)
-            except (OSError, EOFError, TimeoutError):
-                failures += 1
-                self.counts.failed += 1
-                await asyncio.sleep(self._chance.uniform(0, min(2.0, 0.05 * 2**failures)))
-                continue
-            if answer.status == 204:
-                break
-            await asyncio.sleep(answer.retry_after or self._chance.uniform(0, 1))
+        while (answer := await self._tried(connection, "live", agent, batch)) is None or answer.status != 204:
+            failures += 1
+            pause = answer.retry_after if answer else 0.0
+            await asyncio.sleep(pause + self._chance.uniform(0, min(2.0, 0.05 * 2**failures)))
         self._acknowledge(batch, answer)
         if agent.resends and self._chance.random() < 0.5:
             self.counts.resent += 1
             with contextlib.suppress(OSError, EOFError, TimeoutError):
                 await connection.post(WRITE, agent.headers(batch, time.time_ns()), batch.body)
-        return True
 
     def _acknowledge(self, batch: Batch, answer: Answer) -> None:
         self.counts.acknowledged_batches += 1
@@ -183,6 +198,8 @@ class Driver:
         answer = await connection.post(path, head, body)
         self.counts.latencies[what].append(time.monotonic() - began)
         self.counts.statuses[answer.status] += 1
+        if answer.status not in _EXPECTED:
+            raise AssertionError(f"{path} was answered {answer.status}")
         return answer
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -436,6 +437,24 @@ def test_a_full_disk_gives_503_and_acknowledges_nothing(tmp_path: Path, now: int
             assert acknowledged | {now - 1} <= collector.stored().keys()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_while_the_store_is_behind_what_is_old_waits_and_what_is_new_does_not(
+    tmp_path: Path, now: int
+) -> None:
+    boot = {"Boot_Id": "boot", "Wall_Ns": str(now), "Monotonic_Ns": str(10**13)}
+    recorded = {"Recorded_Boot_Id": "boot", "Recorded_Wall_Ns": str(now - 3600 * 10**9)}
+    old = {**boot, **recorded, "Recorded_Monotonic_Ns": str(10**13 - 3600 * 10**9)}
+    with running(settings_in(tmp_path, ingest={"backlog_bytes": 1})) as collector:
+        with contextlib.closing(sqlite3.connect(tmp_path / "points.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert collector.push(line(now), 2).status == 204
+            refused = collector.push(line(now - 3600 * 10**9), 1, **old)
+            assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+            assert collector.push(line(now + 1), 3, **boot).status == 204
+        wait_until(lambda: collector.push(line(now - 3600 * 10**9), 1, **old).status == 204)
+        assert collector.stored().keys() == {now, now + 1, now - 3600 * 10**9}
+        assert collector.rooms.ingest.counts.put_off >= 1
 
 
 def test_points_acknowledged_before_a_restart_are_read_after_it(tmp_path: Path, now: int) -> None:
