@@ -92,8 +92,10 @@ class Watch:
         return last
 
     def _alone(self, school: School, heard: Heard | None, is_enrolled: bool) -> Presence:
+        if not is_enrolled:  # what a revoked agent said last is no silence of the school
+            return Presence(school.id, "no_agent")
         if heard is None:
-            return self._never_heard(school) if is_enrolled else Presence(school.id, "no_agent")
+            return self._never_heard(school)
         silent = (self._monotonic_ns() - heard.heard_monotonic_ns) / NS
         at = datetime.fromtimestamp(heard.heard_ns / NS, UTC)
         if heard.state == "stopping":

@@ -130,3 +130,11 @@ def test_a_school_that_is_enrolled_later_is_awaited_from_then_on(made: Made) -> 
     county.clock.move(hours=1)
     assert now(county, "s2").state == "silent"
     assert now(county, "s2").call
+
+
+def test_a_school_whose_agent_was_revoked_is_not_silent(made: Made) -> None:
+    county = made(school("s1", "telecom"))
+    county.clock.move(hours=1)
+    assert now(county, "s1").state == "silent"
+    county.registry.revoke("s1-1")
+    assert now(county, "s1").state == "no_agent"

@@ -81,7 +81,9 @@ def heartbeat(rooms: PagesOnly) -> None:
 
 
 def heartbeat_of(rooms: PagesOnly, school_id: str) -> None:
-    """Of a school's first agent."""
+    """Of a school's first agent, which is enrolled where it is not."""
+    if school_id not in rooms.registry.enrolled():
+        rooms.registry.add_agent(school_id)
     clock = SystemClock()
     beat = Heartbeat("boot", clock.wall_ns(), clock.monotonic_ns(), 1.0, "0.1.0", "running")
     rooms.liveness.heartbeat(f"{school_id}-1", school_id, beat)

@@ -141,7 +141,7 @@ def test_what_is_not_there_is_404(client: Client, path: str) -> None:
 def test_templates_and_scripts_have_nothing_inline_and_no_other_host() -> None:
     for file in [*TEMPLATES.glob("*.html"), *STATIC.glob("*.*")]:
         text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
-        assert not re.search(r"https?://|<style|\son\w+=|\sstyle=", text), file.name
+        assert not re.search(r"https?://(?!: )|<style|\son\w+=|\sstyle=", text), file.name
         assert not re.search(r"<script(?![^>]*src=)", text), file.name
         assert "innerHTML" not in text, file.name
 
