@@ -62,6 +62,8 @@ class UptimeRoom:
             registry, store, self.records, self._judge, self.settings,
             judge_again=lambda school_id, span: self._pings.add(school_id, [span]),
         )  # fmt: skip
+        self._unexplained: dict[int | None, Outage] = {}
+        """Found, and kept until a round goes to its end: it is found once, and would stay without a cause."""
         self._run = self.records.begin_run(self._now())
         self._beat_ns = self._clock.monotonic_ns()
         self._look = self._outside_look()
@@ -139,16 +141,16 @@ class UptimeRoom:
         if not pings and not marks:
             return 0
         away = self.centre_away(now - HORIZON)
-        changed: list[Outage] = []
         schools = self._registry.schools()
         known = sorted({*pings, *marks} & schools.keys())
         for some in pieces(known, TOGETHER):
             waiting = [Waiting(schools[each], pings.get(each, []), marks.get(each, [])) for each in some]
-            changed += self._book.find(self._judge.judge(waiting, away), now)
-        explained = self._book.explain(
-            [each for each in changed if each.state == "down" and each.withdrawn_at is None], now, away
-        )
-        final = {each.id: each for each in [*changed, *explained]}
+            found = self._book.find(self._judge.judge(waiting, away), now)
+            self._unexplained.update((each.id, each) for each in found)
+        asked = [e for e in self._unexplained.values() if e.state == "down" and e.withdrawn_at is None]
+        explained = self._book.explain(asked, now, away)
+        final = self._unexplained | {each.id: each for each in explained}
+        self._unexplained = {}
         for outage in final.values():
             _tell(outage)
         return len(final)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from collector.store.interface import StoreUnavailable
+from collector.uptime import room
 from collector.uptime.causes import Cause
 from collector.uptime.history import Outage
 from config.school import School
@@ -253,6 +256,31 @@ def test_a_collector_that_was_away_raises_no_flood(made: Made) -> None:
     assert {outage.cause for outage in county.outages()} == {Cause.CENTRE}
     assert not any(outage.live for outage in county.outages())
     assert not any(each.call for each in county.room.presence())
+
+
+def test_an_outage_has_its_cause_though_the_store_was_away_within_the_round(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "TOGETHER", 1)
+    county = made(school("s1", "telecom"), school("s2", "mobile"))
+    host, other = county.host("s1"), county.host("s2")
+    pass_minutes(county, [host], 20)
+    pass_minutes(county, [host], 30, deliver=False, gateway=False, centre=False, outside=False)
+    pass_minutes(county, [host, other], 30, deliver=False)
+    read = county.store.points
+
+    def away_for_the_second(school_id: str, *more: Any, **named: Any) -> Any:
+        if school_id == "s2":
+            raise StoreUnavailable("away")
+        return read(school_id, *more, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(county.store, "points", away_for_the_second)
+        with pytest.raises(StoreUnavailable):
+            arrive(county, host, other)
+    assert only(county.outages("s1")).cause is Cause.UNKNOWN
+    county.room.tick()
+    assert only(county.outages("s1")).cause is Cause.LINE
 
 
 def test_judging_again_changes_nothing(made: Made) -> None:
