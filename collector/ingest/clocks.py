@@ -6,7 +6,6 @@ Source: ARCHITECTURE.md, «Wire». An anchor is the collector's time when a boot
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -18,6 +17,8 @@ log = logging.getLogger(__name__)
 
 TOLERANCE_NS = 2 * 10**9
 MAX_BOOTS = 100_000
+OLD_NS = 120 * 10**9
+"""A batch that was in its agent's spool for longer is of a backlog."""
 
 
 class HeaderError(ValueError):
@@ -41,13 +42,12 @@ class PushHeaders(msgspec.Struct, frozen=True):
     recorded: Clocks | None = None
 
     @property
-    def waited_seconds(self) -> float:
-        """How long the batch was in the spool by the monotonic clock; infinite for another boot's."""
+    def is_old(self) -> bool:
+        """It is of a backlog: long in the spool by the monotonic clock, or of another boot."""
         if self.sent is None or self.recorded is None:
-            return 0.0
-        if self.sent.boot_id != self.recorded.boot_id:
-            return math.inf
-        return (self.sent.monotonic_ns - self.recorded.monotonic_ns) / 1e9
+            return False
+        waited_ns = self.sent.monotonic_ns - self.recorded.monotonic_ns
+        return self.sent.boot_id != self.recorded.boot_id or waited_ns > OLD_NS
 
 
 class ClockBook:

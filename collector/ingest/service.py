@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import msgspec
 from starlette.requests import Request
@@ -40,8 +40,6 @@ log = logging.getLogger(__name__)
 PARSERS = 2
 """Threads that decode and parse; it is also how many decoded bodies are held at one time."""
 MAX_HEARTBEAT_BYTES = 4096
-OLD_SECONDS = 120.0
-"""A batch that was in its agent's spool for longer is of a backlog."""
 MAX_OLD = 16
 """Batches of backlogs that are taken at one time."""
 SMALL_BYTES = 16 * 1024
@@ -175,13 +173,19 @@ class IngestService:
             headers = read_headers(request.headers)
         except HeaderError as error:
             raise Answer(400, "invalid", str(error)) from None
+        if headers.sent is not None:  # at its head: a body may take long, and the clocks are of before it
+            self.clocks.learn(identity.agent_id, headers.sent, self._clock.wall_ns())
+        self._liveness.pushed(identity.agent_id, identity.school_id)
+        if headers.is_old and self._journal.waiting_bytes() > self._settings.ingest.backlog_bytes:
+            self._put_off()  # before its body, which would come again and again
         receiving = self._receiving
         with receiving.turn(identity.agent_id), receiving.room(receiving.expected_bytes(request)):
             body = await receiving.body(request)
             encoding = request.headers.get("content-encoding", "").strip().lower()
             now_ns = self._clock.wall_ns()
             write = _Write(identity, headers, body, encoding, precision, others, now_ns)
-            return await self._take(write)
+            with self._turn_of_old(headers):
+                return await self._take(write)
 
     def _bucket_of_others(self, bucket: str, identity: AgentIdentity) -> bool:
         if bucket == self._settings.bucket:
@@ -192,30 +196,23 @@ class IngestService:
             raise Answer(403, "forbidden", f"this token may not write to bucket {bucket}")
         return True
 
-    async def _take(self, write: _Write) -> Response:
-        identity, headers = write.identity, write.headers
-        if headers.sent is not None:
-            self.clocks.learn(identity.agent_id, headers.sent, write.received_ns)
-        self._liveness.pushed(identity.agent_id, identity.school_id)
-        with self._turn_of_old(headers):
-            return await self._read_and_keep(write)
-
     @contextmanager
     def _turn_of_old(self, headers: PushHeaders) -> Iterator[None]:
-        """Let what is new pass, and what is old while little waits. Raises Answer 503."""
-        is_old = headers.waited_seconds > OLD_SECONDS
-        behind = self._journal.waiting_bytes() > self._settings.ingest.backlog_bytes if is_old else False
-        if behind or (is_old and self._old_running >= MAX_OLD):
-            self.counts.put_off += 1
-            why = "what is new goes first while much waits for the store"
-            raise Answer(503, "unavailable", why, self._settings.ingest.retry_after)
-        self._old_running += is_old
+        """Let what is new pass, and a few at a time of what is old. Raises Answer 503."""
+        if headers.is_old and self._old_running >= MAX_OLD:
+            self._put_off()
+        self._old_running += headers.is_old
         try:
             yield
         finally:
-            self._old_running -= is_old
+            self._old_running -= headers.is_old
 
-    async def _read_and_keep(self, write: _Write) -> Response:
+    def _put_off(self) -> NoReturn:
+        self.counts.put_off += 1
+        why = "what is new goes first while much waits for the store"
+        raise Answer(503, "unavailable", why, self._settings.ingest.retry_after)
+
+    async def _take(self, write: _Write) -> Response:
         loop = asyncio.get_running_loop()
         identity, headers = write.identity, write.headers
         text = _small(write)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import gzip
+import http.client
 import json
 import os
 import random
@@ -439,6 +440,17 @@ def test_a_full_disk_gives_503_and_acknowledges_nothing(tmp_path: Path, now: int
         subprocess.run(["umount", str(disk)], check=True)
 
 
+def status_before_the_body(collector: Running, headers: dict[str, str]) -> int:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", collector.port, timeout=5)) as link:
+        link.putrequest("POST", WRITE)
+        link.putheader("Authorization", f"Token {collector.tokens['a1']}")
+        link.putheader("Content-Length", "100")
+        for name, value in headers.items():
+            link.putheader(f"X-Xiaotong-{name.replace('_', '-')}", value)
+        link.endheaders()
+        return link.getresponse().status
+
+
 def test_while_the_store_is_behind_what_is_old_waits_and_what_is_new_does_not(
     tmp_path: Path, now: int
 ) -> None:
@@ -451,6 +463,7 @@ def test_while_the_store_is_behind_what_is_old_waits_and_what_is_new_does_not(
             assert collector.push(line(now), 2).status == 204
             refused = collector.push(line(now - 3600 * 10**9), 1, **old)
             assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+            assert status_before_the_body(collector, {"Sequence": "1", **old}) == 503
             assert collector.push(line(now + 1), 3, **boot).status == 204
         wait_until(lambda: collector.push(line(now - 3600 * 10**9), 1, **old).status == 204)
         assert collector.stored().keys() == {now, now + 1, now - 3600 * 10**9}
