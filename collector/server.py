@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
+import logging
+import os
 import signal
 import socket
 import ssl
 import stat
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +29,14 @@ from collector.settings import Listen
 from collector.store.interface import StoreUnavailable
 from config.settings import SettingsError
 
+log = logging.getLogger(__name__)
+
 GRACE_SECONDS = 2
 """For the requests that run when the collector is told to stop; with the closing of the rooms under 5 s."""
+STOP_SECONDS = 25.0
+"""After this the process ends whatever still runs, before systemd would kill it: what was acknowledged is in
+the journal.
+"""
 BACKLOG = 1024
 SWITCH_SECONDS = 0.001
 """How long a thread that judges may keep the interpreter from the loop that answers. Each request takes it
@@ -71,14 +81,19 @@ class Lifespan(LifespanOn):
 class Server(uvicorn.Server):
     """uvicorn's, which first ends what would never end by itself: streams of events to open pages."""
 
+    on_stop: Callable[[], None] | None = None
+    """Called when it begins to stop."""
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.on_stop is not None:
+            self.on_stop()
         app = self.config.app
         for end in getattr(app.state, "before_shutdown", ()) if isinstance(app, Starlette) else ():
             end()
         await super().shutdown(sockets)
 
 
-def make_server(app: Starlette, limits: Listen) -> uvicorn.Server:
+def make_server(app: Starlette, limits: Listen) -> Server:
     """A server for ``app``; run it with the socket from ``listen``."""
     config = uvicorn.Config(
         app,
@@ -122,17 +137,39 @@ def check_tls(tls: TlsSettings | None) -> None:
 def serve(app: Starlette, limits: Listen, server_socket: socket.socket) -> bool:
     """Serve until SIGTERM or SIGINT. False when the application could not start."""
     server = make_server(app, limits)
+    server.on_stop = _end_in_time
     gc.set_threshold(*GC_THRESHOLD)
     sys.setswitchinterval(SWITCH_SECONDS)
-    with _signals_end_quietly(), contextlib.suppress(SystemExit):  # uvicorn leaves so when start-up fails
+    with _signals_end(server), contextlib.suppress(SystemExit):  # uvicorn leaves so when start-up fails
         server.run(sockets=[server_socket])
     return server.started
 
 
+def _end_in_time() -> None:
+    """A room that does not close, on a disk or a database that does not answer, holds nobody up for ever."""
+    timer = threading.Timer(STOP_SECONDS, _give_up)
+    timer.daemon = True
+    timer.start()
+
+
+def _give_up() -> None:
+    log.error(
+        "not ended within seconds=%g; what is acknowledged is in the journal; where it hangs:", STOP_SECONDS
+    )
+    faulthandler.dump_traceback(all_threads=True)
+    os._exit(1)
+
+
 @contextlib.contextmanager
-def _signals_end_quietly() -> Iterator[None]:
-    """uvicorn raises the signal that stopped it again for the handler before it: that one does nothing."""
-    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGTERM, signal.SIGINT)}
+def _signals_end(server: Server) -> Iterator[None]:
+    """Until uvicorn takes the signals itself they end the server too. The one that stopped it is raised again
+    for the handler before its own: by then that changes nothing.
+    """
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    before = {each: signal.signal(each, end) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

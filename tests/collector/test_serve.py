@@ -10,11 +10,16 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+
+from collector.server import _signals_end, make_server
+from collector.settings import Listen
 
 
 @pytest.fixture
@@ -44,6 +49,50 @@ def serving(file: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
             yield process, port
         finally:
             process.kill()
+
+
+HANGS = """
+import contextlib, threading
+from starlette.applications import Starlette
+from collector import server
+from collector.settings import Listen
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    yield
+    threading.Event().wait()
+
+server.STOP_SECONDS = 0.5
+listening = Listen(port=0)
+with server.listen(listening) as socket:
+    print(socket.getsockname()[1], flush=True)
+    server.serve(Starlette(lifespan=lifespan), listening, socket)
+"""
+
+
+def test_a_room_that_does_not_close_is_named_and_holds_nobody_up() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            with contextlib.suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert "not ended within seconds=0.5" in said
+    assert "in lifespan" in said
+
+
+def test_a_signal_before_the_server_takes_signals_ends_it() -> None:
+    server = make_server(Starlette(), Listen(port=0))
+    with _signals_end(server):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert server.should_exit
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
