@@ -16,7 +16,7 @@ from config.school import School
 from tests.collector.running import Running, running, settings_in
 from tests.collector.terminals.fake_browser import Browser
 
-LOAD = 2.0
+LOAD = 2.5
 
 
 @pytest.fixture(scope="module")
