@@ -8,8 +8,9 @@ import secrets
 import threading
 from pathlib import Path
 
-from agent.disk import sync_directory, write_private
+from agent.disk import write_private
 from agent.settings import Secret, read_token
+from config.disk import sync_directory
 from config.settings import SettingsError
 
 log = logging.getLogger(__name__)

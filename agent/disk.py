@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from config.disk import sync_directory
+
 
 def move_away(path: Path) -> Path:
     """Rename a damaged file and its log; an earlier one is deleted, so that no more than one is kept."""
@@ -53,12 +55,3 @@ def write_whole(path: Path, content: bytes, mode: int) -> None:
         os.fsync(file.fileno())
     half.replace(path)
     sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Names that were given or taken in it survive a power cut from now on."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,7 +19,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from agent.disk import sync_directory, write_private
+from agent.disk import write_private
+from config.disk import sync_directory
 from config.packages import (
     ANY_MACHINE,
     Head,

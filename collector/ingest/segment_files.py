@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from collector.ingest.segments import Damage, Record, scan
+from config.disk import sync_directory
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class SegmentFiles:
         self.number = number
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(self._path(number), flags, 0o600)
-        sync_folder(self._folder)
+        sync_directory(self._folder)
         with self.changed:
             self._sizes[number] = 0
             self._begun[number] = time.time_ns()
@@ -164,15 +165,6 @@ def save(path: Path, data: bytes, *, durable: bool) -> None:
         new.replace(path)
     except OSError as error:
         log.warning("journal cannot save file=%s reason=%s", path.name, error)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _part(span: Span, number: int, size: int) -> Iterator[tuple[int, int]]:

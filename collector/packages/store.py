@@ -18,6 +18,7 @@ import msgspec
 
 from collector.packages.keys import trusted_keys
 from collector.settings import CollectorSettings
+from config.disk import sync_directory
 from config.packages import (
     ANY_MACHINE,
     SUFFIX,
@@ -91,7 +92,7 @@ class PackageStore:
                 self._refuse_another(half, target)
                 self._refuse_too_much(half, target)
                 half.replace(target)
-                _sync(self.directory)
+                sync_directory(self.directory)
         except PackageError as error:
             half.unlink(missing_ok=True)
             raise SettingsError(f"the package: {error}") from None
@@ -175,11 +176,3 @@ def _alone(directory: Path) -> Iterator[None]:
 def _digest(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
