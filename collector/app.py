@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 
 from collector.access.pages import access_routes
@@ -66,7 +67,7 @@ from collector.web.errors import answer_missing
 from collector.web.events import Events
 from collector.web.health import health_routes
 from collector.web.operations_page import operation_routes
-from collector.web.problems import answer_broken, answer_http, answer_invalid
+from collector.web.problems import answer_broken, answer_broken_off, answer_http, answer_invalid
 from collector.web.readiness_routes import readiness_routes
 from collector.web.routes import page_routes
 from config.clock import Clock, SystemClock
@@ -241,6 +242,7 @@ def make_app(
             Answer: answer_refusal,
             RequestValidationError: answer_invalid,
             HTTPException: answer_http,
+            ClientDisconnect: answer_broken_off,
             HTTPStatus.NOT_FOUND: answer_missing,
             Exception: answer_broken,
         },

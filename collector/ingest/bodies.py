@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from collector.ingest.answers import Answer
 
@@ -128,8 +128,6 @@ class Receiving:
                         raise _too_large(self._max_body_bytes)
         except TimeoutError:
             raise Answer(408, "request timeout", "the body did not come in time") from None
-        except ClientDisconnect:
-            raise Answer(400, "invalid", "the body was cut short") from None
         return bytes(received)
 
 

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from collector.access import Permission, permitted
-from collector.bodies import json_of
+from collector.bodies import BODY_SECONDS, TooLong, body_of, json_of
 from collector.ingest.answers import Answer
 from collector.ingest.credentials import identify
 from collector.ingest.intake import Agents
@@ -74,12 +74,12 @@ def _office(rooms: TicketRooms) -> TicketOffice:
 
 
 async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise Denied(413, f"more than {MAX_BODY_BYTES} bytes")
-    return bytes(body)
+    try:
+        return await body_of(request, MAX_BODY_BYTES)
+    except TooLong:
+        raise Denied(413, f"more than {MAX_BODY_BYTES} bytes") from None
+    except TimeoutError:
+        raise Denied(408, f"the body was not whole within {BODY_SECONDS:g} s") from None
 
 
 def _asked(body: bytes, shape: type[T]) -> T:

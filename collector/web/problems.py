@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -14,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from collector.verdicts.report import as_builtins
+
+log = logging.getLogger(__name__)
 
 
 class Problem(Exception):
@@ -78,6 +81,14 @@ async def answer_http(request: Request, error: Exception) -> Response:
     answer = answer_of(Problem(HTTPStatus(error.status_code), error.detail))
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def answer_broken_off(request: Request, _: Exception) -> Response:
+    """A client that was gone before its body was whole: no failure of ours, and it reads no answer. Traces of
+    schools on bad lines would fill the log.
+    """
+    log.debug("body broken off method=%s path=%s", request.method, request.url.path)
+    return PlainTextResponse("the body was cut short", HTTPStatus.BAD_REQUEST)
 
 
 async def answer_broken(request: Request, _: Exception) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from starlette.requests import Request
 from agent.credentials import digest_of, new_token
 from agent.rotation import Outcome
 from collector import bodies
+from collector.access.forms import TYPE as FORM_TYPE
 from collector.access.origin import is_on_this_host
 from collector.access.permissions import Role
 from collector.enrolment.codes import new_code
@@ -25,7 +27,7 @@ from collector.enrolment.tables import CentralRow
 from collector.web.events import Events
 from tests.collector.access.visitor import BY, Visitor, add_user
 from tests.collector.enrolment.county import Client, code_for, enrol
-from tests.collector.running import Running, running, settings_in
+from tests.collector.running import Running, running, settings_in, wait_until
 
 DEEP = b'{"x":' + b"[" * 3000 + b"]" * 3000 + b"}"
 NO_UTF8 = b'{"boot_id": "\xff", "code": "\xff", "what": "\xff", "token_digest": "\xff"}'
@@ -163,6 +165,38 @@ def _rest(connection: socket.socket, body: bytes) -> int:
     with connection:
         connection.sendall(body)
         return int(connection.recv(1000).split(b" ", 2)[1])
+
+
+@pytest.mark.fault(2)
+def test_a_body_that_breaks_off_is_no_fault_of_ours(county: County, caplog: pytest.LogCaptureFixture) -> None:
+    """Schools on bad lines would fill the log with traces."""
+    session = "; ".join(f"{name}={value}" for name, value in county.admin.cookies.items())
+    of_admin = f"Cookie: {session}\r\nSec-Fetch-Site: same-origin"
+    of_agent = f"Authorization: Token {county.collector.tokens['a1']}"
+    form, upload = FORM_TYPE, "multipart/form-data; boundary=x"
+    asked = [
+        ("POST", "/api/v2/write?org=xiaotong&bucket=raw", of_agent), ("POST", "/api/v1/heartbeat", of_agent),
+        ("POST", "/api/v1/agent/token", of_agent), ("POST", "/api/v1/enrol", "Accept: */*"),
+        ("POST", "/api/v1/silences", of_admin), ("PUT", "/api/v1/packages", of_admin),
+        ("POST", "/login", f"Content-Type: {form}"),
+        ("POST", "/operations/schools", f"{of_admin}\r\nContent-Type: {upload}"),
+    ]  # fmt: skip
+    with caplog.at_level(logging.DEBUG, "collector.web.problems"):
+        for method, path, headers in asked:
+            _break_off(county.collector.port, f"{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}")
+            _wait_for(caplog, f"body broken off method={method} path={path.partition('?')[0]}")
+    assert [each.message for each in caplog.records if each.exc_info] == []
+
+
+def _break_off(port: int, head: str) -> None:
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(f"{head}\r\nContent-Length: 100\r\n\r\n".encode() + b"half")
+        connection.shutdown(socket.SHUT_WR)
+        assert b" 500 " not in connection.recv(1000)
+
+
+def _wait_for(caplog: pytest.LogCaptureFixture, message: str) -> None:
+    wait_until(lambda: message in caplog.messages)
 
 
 @pytest.mark.fault(24)
