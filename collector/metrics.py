@@ -64,6 +64,11 @@ def metrics_of(rooms: Rooms) -> Iterator[Metric]:
         if (silent := rooms.liveness.silent_seconds(each.agent_id)) is not None
     ]
     yield Metric("agent_silent_seconds", "Time since each agent was heard.", heard)
+    failures = rooms.verdicts.failures
+    yield single("judge_failures_total", "Times that the judge failed at a school.", failures.total)
+    yield single(
+        "judge_failing_schools", "Schools unknown because the judge fails at them.", failures.schools()
+    )
     yield from (Metric(*each) for each in message_metrics(rooms.messages))
     yield single("process_cpu_seconds_total", "CPU that the collector used.", time.process_time())
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from config import networks, rates
 from config.bounds import DEFAULT_RULES, Rules
@@ -18,8 +18,11 @@ from config.verdict import Answer, Finding, Reason, Settles, ShareVerdict, Verdi
 
 __all__ = [
     "Answer", "Reason", "Rules", "Settles", "ShareVerdict", "Verdict",
-    "judge", "judge_plan", "judge_plans", "judge_share",
+    "judge", "judge_plan", "judge_plans", "judge_share", "not_judged",
 ]  # fmt: skip
+
+Row: TypeAlias = Literal["", "delivery"]
+"""Of a target: its own, or what the line delivers beside it."""
 
 JUDGED_BY: Mapping[TargetKind, Callable[[Target, Case], Finding]] = {
     TargetKind.EGRESS_PER_CLASS: rates.egress_per_class,
@@ -68,13 +71,15 @@ def judge_plan(
     name a plan here is to choose it: a lapsed one is judged too, and its verdicts say lapsed.
     """
     case = Case(school, evidence, now, calendar, rules)
-    verdicts = []
-    for target in plan.targets:
-        if plan.asks(target, school):
-            verdicts.append(_verdict(target, case, JUDGED_BY[target.kind](target, case), plan))
-            if target.kind is TargetKind.UPLINK_PORT:
-                verdicts.append(_delivery(target, case, plan))
-    return verdicts
+    found = ((target, row, _found(target, row, case)) for target, row in _rows(plan, school))
+    return [_verdict(target, case, finding, plan, row) for target, row, finding in found]
+
+
+def not_judged(plan: Plan, school: School, now: datetime, calendar: SchoolCalendar) -> list[Verdict]:
+    """The verdicts of ``judge_plan`` where that itself failed: each unknown for that reason."""
+    case = Case(school, (), now, calendar, DEFAULT_RULES)
+    failed = Finding(Answer.UNKNOWN, (Reason("judge_failed"),))
+    return [_verdict(target, case, failed, plan, row) for target, row in _rows(plan, school)]
 
 
 def judge_plans(
@@ -129,14 +134,19 @@ def judge_share(
     )
 
 
-def _delivery(target: Target, case: Case, plan: Plan) -> Verdict:
-    finding = rates.delivery(target, case)
-    return _verdict(target, case, finding, plan, row="delivery")
+def _rows(plan: Plan, school: School) -> Iterator[tuple[Target, Row]]:
+    for target in plan.targets:
+        if plan.asks(target, school):
+            yield target, ""
+            if target.kind is TargetKind.UPLINK_PORT:
+                yield target, "delivery"
 
 
-def _verdict(
-    target: Target, case: Case, finding: Finding, plan: Plan | None, row: Literal["", "delivery"] = ""
-) -> Verdict:
+def _found(target: Target, row: Row, case: Case) -> Finding:
+    return rates.delivery(target, case) if row else JUDGED_BY[target.kind](target, case)
+
+
+def _verdict(target: Target, case: Case, finding: Finding, plan: Plan | None, row: Row = "") -> Verdict:
     return Verdict(
         plan=plan.id if plan else "",
         school=case.school.id,

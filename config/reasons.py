@@ -46,6 +46,7 @@ REASONS: dict[str, str] = {
     "ipv6_checks_unknown": message("IPv6 checks that are not known: {checks}."),
     "only_declared": message("Can only be declared: {value}, said by {declared_by} on {declared_on}."),
     "not_declared": message("Can only be declared, and nobody has."),
+    "judge_failed": message("Judging failed; the log of the collector says why."),
     "tolerance": message(
         "{needed} counts as reached from {percent} % of it on, {threshold} at the IP layer."
     ),

@@ -29,10 +29,10 @@ class Reason(msgspec.Struct, frozen=True):
     ``terminals_tested`` (tests, reached, threshold), ``two_networks`` (first, second), ``same_next_hop``
     (next_hop), ``not_fibre`` (line), ``uplinks_unseen``, ``access_points`` (online, installed),
     ``no_controller_seen``, ``no_wired_port_seen``, ``wired_ports`` (ports), ``no_survey``, ``survey_lacks``
-    (places), ``ipv6_level`` (at_least, at_most, asked), ``only_declared``, ``not_declared``. Findings:
-    ``tolerance`` (needed, percent, threshold), ``classes`` (classes, rate), ``contract_below_target``
-    (contracted, needed), ``verify_failed_once``, ``expired`` (items), ``shared_exit``, ``uplink_down``
-    (line), ``fibre_declared`` (line), ``survey`` (declared_by, declared_on).
+    (places), ``ipv6_level`` (at_least, at_most, asked), ``only_declared``, ``not_declared``,
+    ``judge_failed``. Findings: ``tolerance`` (needed, percent, threshold), ``classes`` (classes, rate),
+    ``contract_below_target`` (contracted, needed), ``verify_failed_once``, ``expired`` (items),
+    ``shared_exit``, ``uplink_down`` (line), ``fibre_declared`` (line), ``survey`` (declared_by, declared_on).
     """
 
     code: str

@@ -16,9 +16,11 @@ from collector.pieces import pieces
 from collector.registry import Registry
 from collector.settings import VerdictSettings
 from collector.verdicts.book import Book, Change
+from collector.verdicts.failures import Failures
 from collector.verdicts.records import Place, Records, Standing, place_of
 from config.calendar import SchoolCalendar
 from config.evidence import Evidence, evidence_of
+from config.judge import not_judged
 from config.plan import Plan
 from config.plateau import PlateauWatch
 from config.points import Point
@@ -70,6 +72,7 @@ class VerdictRoom:
     ) -> None:
         self.plans = plans
         self.records = Records(registry)
+        self.failures = Failures()
         self._registry = registry
         self._judge_school = judge_school
         self.calendar = calendar
@@ -130,8 +133,7 @@ class VerdictRoom:
         with self._lock:
             evidence = self._book(school_id).evidence()
             standings = self._all_standings()
-        now = self._now()
-        judged = (verdict for plan in plans for verdict in self._judge_school(plan, school, evidence, now))
+        judged = self._judge(school, plans, evidence)
         return [Judged(verdict, _since(verdict, standings.get(place_of(verdict)))) for verdict in judged]
 
     def lately(self, school_id: str) -> tuple[Judged, ...]:
@@ -190,7 +192,10 @@ class VerdictRoom:
             monotonic = self._monotonic()
             due = [school for school in schools if self._is_due(school, monotonic)]
             self._read_books(school.id for school in due)
-            verdicts = {school.id: self._judge(school) for school in due}
+            plans = list(self.plans.values())
+            verdicts = {
+                school.id: self._judge(school, plans, self._books[school.id].evidence()) for school in due
+            }
             standings = self._all_standings()
             stood = [(each, standings.get(place_of(each))) for some in verdicts.values() for each in some]
             changed = [
@@ -207,9 +212,21 @@ class VerdictRoom:
                 self._judged[school.id] = _Judgement(school, due_at, tuple(judged))
         return changed
 
-    def _judge(self, school: School) -> list[Verdict]:
-        evidence, now = self._books[school.id].evidence(), self._now()
-        return [v for plan in self.plans.values() for v in self._judge_school(plan, school, evidence, now)]
+    def _judge(self, school: School, plans: Iterable[Plan], evidence: Sequence[Evidence]) -> list[Verdict]:
+        now = self._now()
+        return [verdict for plan in plans for verdict in self._judge_by(plan, school, evidence, now)]
+
+    def _judge_by(
+        self, plan: Plan, school: School, evidence: Sequence[Evidence], now: datetime
+    ) -> list[Verdict]:
+        """Where the judge fails at a school, that school is unknown, and the others are judged."""
+        try:
+            verdicts = list(self._judge_school(plan, school, evidence, now))
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is told)
+            self.failures.begin(school.id, plan.id, error)
+            return not_judged(plan, school, now, self.calendar)
+        self.failures.end(school.id, plan.id)
+        return verdicts
 
     def _take_what_others_wrote(self) -> None:
         now = self._now()

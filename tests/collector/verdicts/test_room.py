@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ from collector.verdicts.room import Judged, VerdictRoom
 from config.calendar import SchoolCalendar
 from config.evidence import Evidence, EvidenceKind
 from config.histogram import count, encode
-from config.judge import Answer, Verdict
+from config.judge import Answer, Reason, Verdict
 from config.plan import Group, Plan, Target, TargetKind
 from config.points import FieldValue, Point
 from config.school import Line, School
@@ -373,6 +375,45 @@ def test_the_first_verdicts_of_a_county_are_one_line_of_the_log(
         "first verdicts schools=121 met=0 not_met=0 unknown=121",
         "verdict changed school=t7 plan=sample target=egress was=unknown is=met",
     ]
+
+
+def test_a_school_that_the_judge_fails_at_is_unknown_and_costs_no_other(
+    registry: Registry, clocks: Clocks, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken: set[str] = set()
+
+    def judge(plan: Plan, school: School, evidence: Sequence[Evidence], now: datetime) -> Iterable[Verdict]:
+        if school.id in broken and evidence:
+            raise ValueError("odd\ndata")
+        return met_by_a_peak(plan, school, evidence, now)
+
+    registry.put_school(School(id="s2", lines=(Line(id="wan"),)))
+    room = VerdictRoom(
+        registry, {"sample": PLAN}, judge, CALENDAR, now=clocks.now, monotonic=clocks.monotonic
+    )
+    room.on_points("s1", [peak_point(clocks.wall)])
+    assert room.tick() == 2
+    broken.add("s1")
+    caplog.set_level(logging.INFO, "collector.verdicts.failures")
+    for _ in range(3):
+        clocks.pass_by(minutes=10)
+        room.on_points("s2", [peak_point(clocks.wall)])
+        room.tick()
+        assert room.failures.schools() == 1
+    assert room.failures.total == 3
+    [judged] = room.of_school("s1")
+    assert (judged.verdict.answer, judged.verdict.reasons) == (Answer.UNKNOWN, (Reason("judge_failed"),))
+    assert judged.since == NOON + timedelta(minutes=10), "its «met» ended when it was judged no more"
+    assert room.records.standings()[Place("s2", "sample", "egress")].answer is Answer.MET
+    broken.clear()
+    assert [each.verdict.answer for each in room.of_school("s1")] == [Answer.MET]
+    assert room.failures.schools() == 0
+    [began, ended] = caplog.messages
+    assert re.fullmatch(
+        r"judge failed school=s1 plan=sample at=ValueError in test_room.py:\d+ reason=odd data", began
+    )
+    assert ended == "judge fails no longer school=s1 plan=sample"
+    assert not any(each.exc_info for each in caplog.records)
 
 
 def windows(minute: int, bits_per_second: float, rtt: float) -> list[Point]:
