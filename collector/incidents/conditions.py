@@ -15,7 +15,7 @@ import msgspec
 from collector.incidents.model import EvidenceReference, Facts, Key, Kind, LikelyCause, LookAt, Quantity
 from collector.incidents.rules import KindRules
 from collector.incidents.seen import Seen
-from collector.incidents.signs import port_down_key
+from collector.incidents.signs import LineSign, Link
 from collector.ingest.liveness import Heard
 from collector.uptime.causes import Cause
 from collector.uptime.history import Outage
@@ -30,7 +30,6 @@ PORT_ALONE = timedelta(minutes=5)
 """So long a port has a link before that alone says that its line works: probes, if any, have said by then."""
 ROUTERS = "routers"
 ROUTERS_TOLD_ONE_BY_ONE = 3
-LineSign = tuple[bool | None, datetime | None]
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -62,6 +61,7 @@ class Look(msgspec.Struct, frozen=True):
     answers: Mapping[Key, Answer]
     signs: Mapping[Key, Seen]
     line_signs: Mapping[tuple[str, str], LineSign]
+    links: Mapping[tuple[str, str], Link]
     last_points: Mapping[str, datetime]
     standing: frozenset[Key]
     rules: KindRules
@@ -73,6 +73,10 @@ class Look(msgspec.Struct, frozen=True):
     def is_told(self, seen: Seen) -> bool:
         """What does not hold is of interest only where it stands as an incident."""
         return bool(seen.holds) or seen.key in self.standing
+
+    def line_sign(self, school_id: str, line: str) -> LineSign:
+        """What pings over a line say."""
+        return self.line_signs.get((school_id, line), LineSign())
 
     def is_heard(self, school_id: str) -> bool:
         """The school is heard now."""
@@ -145,13 +149,15 @@ def _quantities(verdict: Verdict) -> tuple[Quantity | None, Quantity | None]:
 
 
 def line_down(look: Look) -> Iterator[Seen]:
-    """Lines with an outage that goes on, that nothing answers for some minutes, or whose port has no link."""
+    """Lines with an outage that goes on, that nothing answers for some minutes, or of which no port has a
+    link.
+    """
     told: dict[Key, Seen] = {}
     for outage in look.outages:
         seen = _of_outage(outage, look)
         if seen is not None:
             told[seen.key] = seen
-    for school_id, line in dict.fromkeys([*look.line_signs, *_ports_down(look)]):
+    for school_id, line in dict.fromkeys([*look.line_signs, *look.links]):
         key = line_key(school_id, line)
         proof = _sign_of_down(school_id, line, look) if key not in told else None
         if proof is not None:
@@ -167,15 +173,6 @@ def line_down(look: Look) -> Iterator[Seen]:
             told[whole] = msgspec.structs.replace(dead[0], key=whole, since=since, within=None)
     yield from (_with_others(each, look) for each in told.values())
     yield from (_line_over(key, look) for key in look.of_kind("line_down") if key not in told)
-
-
-def _ports_down(look: Look) -> Iterator[tuple[str, str]]:
-    """School and id of the lines in use whose port has no link."""
-    down = [key for key, seen in look.signs.items() if key.kind == "one_line_left" and seen.holds]
-    for key in down:
-        line = key.subject.removeprefix("port/")
-        if any(each.id == line for each in look.lines.get(key.school_id, ())):
-            yield key.school_id, line
 
 
 def _of_outage(outage: Outage, look: Look) -> Seen | None:
@@ -208,7 +205,7 @@ def _with_others(seen: Seen, look: Look) -> Seen:
     """With the lines of the school over which probes are answered meanwhile."""
     school_id = seen.key.school_id
     lines = [line.id for line in look.lines.get(school_id, ())]
-    up = [line for line in lines if look.line_signs.get((school_id, line), (None,))[0] is False]
+    up = [line for line in lines if look.line_sign(school_id, line).down is False]
     others = [line for line in up if line_key(school_id, line) != seen.key]
     if not others or seen.key.subject == "school":
         return seen
@@ -217,23 +214,23 @@ def _with_others(seen: Seen, look: Look) -> Seen:
 
 
 def _line_over(key: Key, look: Look) -> Seen:
-    """Over where its probes are answered again, or where none tell of it and its port has long had a link, or
-    it is no line any more; what is not heard is unknown.
+    """Over where its probes are answered again, or where none tell of it and a port of it has long had a
+    link, or it is no line any more; what is not heard is unknown.
     """
     lines = [line.id for line in look.lines.get(key.school_id, ())]
     mine = lines if key.subject == "school" else [key.subject.removeprefix("line/")]
     if not set(mine) & set(lines):
         return Seen(key, False, look.now)
-    signs = [look.line_signs.get((key.school_id, line), (None, None)) for line in mine]
-    works = next(((at or look.now) for down, at in signs if down is False), None)
-    ports = [look.signs.get(port_down_key(key.school_id, line)) for line in mine]
-    linked = next((each.since for each in ports if each and _has_long_been_over(each, look)), None)
+    signs = [look.line_sign(key.school_id, line) for line in mine]
+    works = next(((each.at or look.now) for each in signs if each.down is False), None)
+    links = [look.links.get((key.school_id, line)) for line in mine]
+    linked = next((each.since for each in links if each and _is_long_up(each, look)), None)
     over = works or linked
     return Seen(key, None if over is None else False, over or look.now)
 
 
-def _has_long_been_over(seen: Seen, look: Look) -> bool:
-    return seen.holds is False and look.now - seen.since >= PORT_ALONE
+def _is_long_up(link: Link, look: Look) -> bool:
+    return link.up and look.now - link.since >= PORT_ALONE
 
 
 def school_silent(look: Look) -> Iterator[Seen]:
@@ -275,9 +272,10 @@ def one_line_left(look: Look) -> Iterator[Seen]:
         if len(left) == 1:
             yield _of_left(key, down, left[0])
         elif key in look.standing:
-            works = [line for line in lines if look.line_signs.get((school_id, line.id), (None,))[0] is False]
-            ports = [look.signs.get(port_down_key(school_id, line.id)) for line in lines]
-            known = works or any(each is not None and each.holds is False for each in ports)
+            links = [look.links.get((school_id, line.id)) for line in lines]
+            known = any(look.line_sign(school_id, line.id).down is False for line in lines) or any(
+                each is not None and each.up for each in links
+            )
             yield Seen(key, False if known and not down else None, look.now)
 
 
@@ -290,11 +288,13 @@ def _proof_of_down(school_id: str, line: str, look: Look) -> EvidenceReference |
 
 
 def _sign_of_down(school_id: str, line: str, look: Look) -> EvidenceReference | None:
-    port = look.signs.get(port_down_key(school_id, line))
-    if port is not None and port.holds:
-        return EvidenceReference("point", port.since, "interface", {"line": line})
-    down, since = look.line_signs.get((school_id, line), (None, None))
-    return EvidenceReference("point", since, "ping", {"line": line}) if down and since else None
+    """Where ports without a link and answers contradict each other, newer answers tell: they came this
+    way.
+    """
+    sign, link = look.line_sign(school_id, line), look.links.get((school_id, line))
+    if link is not None and not link.up and not sign.answered_since(link.since):
+        return EvidenceReference("point", link.since, "interface", {"line": line, "interface": link.port})
+    return EvidenceReference("point", sign.at, "ping", {"line": line}) if sign.down and sign.at else None
 
 
 def _of_left(key: Key, down: Mapping[str, EvidenceReference], left: str) -> Seen:
@@ -308,8 +308,6 @@ def _of_left(key: Key, down: Mapping[str, EvidenceReference], left: str) -> Seen
 def by_points(look: Look) -> Iterator[Seen]:
     """What live points tell by themselves: IPv6, latency, ports, certificates."""
     for key, seen in look.signs.items():
-        if key.subject.startswith("port/") and key.kind == "one_line_left":
-            continue
         if key.kind != "rogue_router" and look.is_told(seen) and key.school_id in look.schools:
             yield seen
 

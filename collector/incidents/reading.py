@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -20,6 +21,8 @@ from collector.verdicts.records import Place
 from collector.verdicts.room import VerdictRoom
 from config.school import Line, School, lines_on
 from config.verdict import Answer, Verdict
+
+T = TypeVar("T")
 
 
 class Reader:
@@ -50,7 +53,6 @@ class Reader:
         """Everything as it is now; ``standing`` are the keys of the incidents that are not resolved."""
         schools = self._registry.schools()
         lines = self._lines_on(schools, self._verdicts.calendar.local_day(now))
-        signs = self._signs.lines()
         return Look(
             now=now,
             started_at=self._started_at,
@@ -63,12 +65,8 @@ class Reader:
             not_met=tuple(self._not_met()),
             answers=self._answers(standing),
             signs=self._signs.seen(),
-            line_signs={
-                (school_id, line.id): sign
-                for school_id, mine in lines.items()
-                for line in mine
-                if (sign := signs.get((school_id, line.id)))
-            },
+            line_signs=_in_use(self._signs.lines(now), lines),
+            links=_in_use(self._signs.links(now), lines),
             last_points=self._signs.last_points(),
             standing=standing,
             rules=self._rules,
@@ -117,6 +115,14 @@ class Reader:
             for place, each in self._verdicts.records.standings(school_id).items()
             if place.plan in self._verdicts.plans
         }
+
+
+def _in_use(
+    told: Mapping[tuple[str, str], T], lines: Mapping[str, tuple[Line, ...]]
+) -> dict[tuple[str, str], T]:
+    """What is told of the lines in use."""
+    places = ((school_id, line.id) for school_id, mine in lines.items() for line in mine)
+    return {place: told[place] for place in places if place in told}
 
 
 _decoder = msgspec.json.Decoder(Verdict)

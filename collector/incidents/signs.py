@@ -9,6 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -28,17 +29,55 @@ KEYS_KEPT = 256
 FRESH = timedelta(minutes=5)
 """A point that is older than this when it arrives is of the past."""
 AHEAD = timedelta(minutes=2)
+COUNTS = timedelta(minutes=12)
+"""So long what was last told of a line or its ports holds: devices' ports are told every 5 minutes."""
+PORTS_KEPT = 64
+"""Of one line; a client may invent no more of them."""
 DEAD_WINDOWS = 2
 """Windows in a row without any answer, after which a line is taken as down before its outage is written."""
 
 
 class Windows(msgspec.Struct):
-    """The ping windows of one path: since when nothing answered, and how many whole windows nothing did."""
+    """The ping windows of one path: since when nothing answered, and how many whole windows nothing did. The
+    newest went from ``began`` to ``at``.
+    """
 
     silent_since: datetime | None = None
     dead: int = 0
+    began: datetime | None = None
     at: datetime | None = None
     answered: bool = False
+
+
+class LineSign(NamedTuple):
+    """What pings over a line say: it is down since ``at``; or, where it is not, the newest window went from
+    ``began`` to ``at``.
+    """
+
+    down: bool | None = None
+    at: datetime | None = None
+    began: datetime | None = None
+
+    def answered_since(self, moment: datetime) -> bool:
+        """A whole window after a moment had answers."""
+        return self.down is False and self.began is not None and self.began >= moment
+
+
+class Port(NamedTuple):
+    """Whether a port has a link, since when, and when it was last told. Its device stands in its name."""
+
+    name: str
+    linked: bool
+    since: datetime
+    told_at: datetime
+
+
+class Link(NamedTuple):
+    """Whether any port of a line has a link, since when, and which port says so."""
+
+    up: bool
+    since: datetime
+    port: str
 
 
 class Signs:
@@ -50,6 +89,8 @@ class Signs:
         self._lock = threading.Lock()
         self._seen: dict[str, dict[Key, Seen]] = defaultdict(dict)
         self._pings: dict[tuple[str, str], Windows] = defaultdict(Windows)
+        self._ports: dict[tuple[str, str], dict[tuple[str, str], Port]] = defaultdict(dict)
+        """By school and line, then by agent and name."""
         self._started_at = started_at
         self._levels: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
         self._raised: Baselines = {}
@@ -66,6 +107,8 @@ class Signs:
                 self._last_point[school_id] = max(at, self._last_point.get(school_id, at))
                 if point.measurement == "ping":
                     self._ping(school_id, point, at, lines)
+                elif point.measurement == "interface":
+                    changed |= self._port(school_id, point, at, lines)
                 read = _READERS.get(point.measurement)
                 for seen in read(self, school_id, point, at) if read else ():
                     changed |= self._note(seen)
@@ -81,10 +124,20 @@ class Signs:
         with self._lock:
             return dict(self._last_point)
 
-    def lines(self) -> dict[tuple[str, str], tuple[bool | None, datetime | None]]:
-        """Whether the newest ping windows of each school's lines say that it is down, and since when."""
+    def lines(self, now: datetime) -> dict[tuple[str, str], LineSign]:
+        """What the newest ping windows say of each school's lines; nothing where none came lately."""
         with self._lock:
-            return {place: _of_windows(windows) for place, windows in self._pings.items()}
+            return {
+                place: _of_windows(windows)
+                for place, windows in self._pings.items()
+                if windows.at is not None and now - windows.at <= COUNTS
+            }
+
+    def links(self, now: datetime) -> dict[tuple[str, str], Link]:
+        """Whether the lines of which ports were told lately have a link."""
+        with self._lock:
+            found = {place: _link_of(ports.values(), now) for place, ports in self._ports.items()}
+        return {place: link for place, link in found.items() if link is not None}
 
     def raised(self) -> Baselines:
         """Baselines that are new since this was last asked, to be written."""
@@ -134,7 +187,7 @@ class Signs:
         windows = self._pings[school_id, line]
         if windows.at is None or at - windows.at > length / 2:
             windows.dead = windows.dead + 1 if windows.at is None or not windows.answered else 1
-            windows.at, windows.answered = at, False
+            windows.began, windows.at, windows.answered = at - length, at, False
         if lost < sent:
             last_answer = at - length * (lost / sent)
             windows.answered, windows.dead = True, 0
@@ -142,17 +195,27 @@ class Signs:
         elif windows.silent_since is None:
             windows.silent_since = at - length
 
+    def _port(self, school_id: str, point: Point, at: datetime, lines: tuple[str, ...]) -> bool:
+        """Note whether a port of a line has a link; True when that is another than before."""
+        line, linked = point.tags.get("line"), point.fields.get("operational")
+        if line not in lines or point.tags.get("role") not in _PORTS or not isinstance(linked, bool):
+            return False
+        ports, key = self._ports[school_id, line], (point.tags.get("agent", ""), _port_name(point))
+        before = ports.get(key)
+        if before is not None and at < before.told_at:
+            return False
+        if before is None and len(ports) >= PORTS_KEPT:
+            del ports[min(ports, key=lambda each: ports[each].told_at)]
+        same = before is not None and before.linked is linked and at - before.told_at <= COUNTS
+        ports[key] = Port(key[1], linked, before.since if same and before else at, at)
+        return not same
+
     def _interface(self, school_id: str, point: Point, at: datetime) -> Iterator[Seen]:
         if point.tags.get("role") not in _PORTS:
             return
-        line, name = point.tags.get("line"), point.tags.get("interface", "")
-        port = "/".join(part for part in (point.tags.get("device"), name) if part)
-        up = point.fields.get("operational")
-        if line is not None and isinstance(up, bool):
-            facts = Facts(evidence=_reference(point, at), values={"line": line, "interface": port})
-            yield Seen(port_down_key(school_id, line), not up, at, facts)
+        line, port = point.tags.get("line"), _port_name(point)
         speed = point.fields.get("port_bits_per_second")
-        if isinstance(speed, int) and speed > 0 and up is not False:
+        if isinstance(speed, int) and speed > 0 and point.fields.get("operational") is not False:
             best = self._baseline(school_id, f"port/{port}", speed)
             facts = Facts(
                 Quantity(speed, "bit/s"), Quantity(best, "bit/s"), _reference(point, at), "port",
@@ -226,10 +289,28 @@ class Signs:
         yield Seen(_key("ipv6_fell", school_id, "school"), now < best, at, facts)
 
 
-def _of_windows(windows: Windows) -> tuple[bool | None, datetime | None]:
+def _of_windows(windows: Windows) -> LineSign:
     if windows.dead >= DEAD_WINDOWS:
-        return True, windows.silent_since
-    return (False, windows.at) if windows.answered else (None, None)
+        return LineSign(True, windows.silent_since)
+    return LineSign(False, windows.at, windows.began) if windows.answered else LineSign()
+
+
+def _link_of(ports: Iterable[Port], now: datetime) -> Link | None:
+    """One port with a link is enough: the others may be spare, or of the same bond."""
+    told = [each for each in ports if now - each.told_at <= COUNTS]
+    linked = [each for each in told if each.linked]
+    if not told:
+        return None
+    says = min(linked, key=_since) if linked else max(told, key=_since)
+    return Link(says.linked, says.since, says.name)
+
+
+def _since(port: Port) -> datetime:
+    return port.since
+
+
+def _port_name(point: Point) -> str:
+    return "/".join(part for part in (point.tags.get("device"), point.tags.get("interface")) if part)
 
 
 def hears(measurement: str, tags: Mapping[str, str]) -> bool:
@@ -248,11 +329,6 @@ def _has_room(mine: dict[Key, Seen], kind: Kind) -> bool:
     if over is not None:
         del mine[over]
     return over is not None
-
-
-def port_down_key(school_id: str, line: str) -> Key:
-    """Where the state of a line's port is kept; it opens nothing by itself."""
-    return _key("one_line_left", school_id, f"port/{line}")
 
 
 def _key(kind: Kind, school_id: str, subject: str) -> Key:

@@ -297,6 +297,58 @@ def test_a_port_without_a_link_is_one_message_and_over_by_the_port_alone(made: M
     assert county.unresolved() == []
 
 
+def linked(county: Watched, line: str, **ports: bool) -> None:
+    for port, up in ports.items():
+        tags = {"interface": port, "role": "line", "line": line}
+        county.point("s1", "interface", tags, operational=up)
+
+
+def answered(county: Watched, line: str, *, well: bool = True) -> None:
+    county.point(
+        "s1", "ping", {"target": "outside", "family": "ipv4", "line": line},
+        sent=20, lost=0 if well else 20, place="outside", window_seconds=60.0,
+    )  # fmt: skip
+
+
+def test_a_line_of_two_ports_is_down_when_neither_has_a_link(made: Made) -> None:
+    """Ports of a bond, or a spare one; the last that is told is not the line's."""
+    county = made(school("s1", "telecom", "mobile"))
+    for second in (True, False):
+        for _ in range(5):
+            linked(county, "l1", wan0=False, wan1=second)
+            linked(county, "l1", wan2=False)
+            linked(county, "l2", wan3=True)
+            county.go(60, step=20)
+        assert [each[:2] for each in said(county.changes)] == ([] if second else [("line_down", "s1")])
+    for _ in range(9):
+        linked(county, "l1", wan0=False, wan1=True, wan2=False)
+        linked(county, "l2", wan3=True)
+        county.go(60, step=20)
+    assert told(county) == Counter(opened=1, resolved=1)
+
+
+def test_answers_over_a_line_tell_more_than_a_port_without_a_link(made: Made) -> None:
+    county = made(school("s1", "telecom", "mobile"))
+    for well in (True, False):
+        for _ in range(6):
+            county.go(60, step=20)
+            linked(county, "l1", wan0=False)
+            answered(county, "l1", well=well)
+            answered(county, "l2")
+        assert said(county.changes) == ([] if well else [("line_down", "s1", "line/l1", "opened")])
+
+
+def test_a_port_without_a_link_is_no_more_known_when_its_agent_is_silent(made: Made) -> None:
+    county = made(school("s1", "telecom", "mobile"))
+    linked(county, "l1", wan0=False)
+    county.go(240, step=20)
+    assert said(county.changes) == [("line_down", "s1", "line/l1", "opened")]
+    for silent, waits_for in ((0, ""), (720, "data")):
+        county.go(silent, step=60, data=False)
+        (down,) = [each for each in county.unresolved() if each.kind == "line_down"]
+        assert (down.state, down.waits_for) == ("open", waits_for)
+
+
 def test_many_at_once_are_told_no_sooner_than_one_of_them_and_as_urgently(made: Made) -> None:
     county = made(*many(40, CARRIERS), start=MONDAY.replace(hour=16))  # midnight in China: quiet hours
     gone = set(sorted(county.alive)[:8])  # two of each carrier
