@@ -234,16 +234,12 @@ class OutageBook:
         )  # fmt: skip
         wanted = {line.id for line in _lines_of(outage, school)}
         in_lan = self._in_lan(school.id)
-        down: dict[str, list[bool]] = {}
+        down: list[bool] = []
         for one in series:
-            line = one.tags.get("line")
-            if line in wanted or (in_lan and one.tags.get("role") not in ("loopback", None)):
-                said = [
-                    each.fields["operational"] is False for each in one.points if "operational" in each.fields
-                ]
-                down.setdefault(line or one.tags.get("interface", ""), []).extend(said)
-        states = [2 * sum(said) > len(said) for said in down.values() if said]
-        return bool(states) and all(states)
+            if one.tags.get("line") in wanted or (in_lan and one.tags.get("role") not in ("loopback", None)):
+                said = [each.fields["operational"] for each in one.points if "operational" in each.fields]
+                down += [2 * said.count(False) > len(said)] if said else []
+        return bool(down) and all(down)
 
     def _excuse(self, outage: Outage) -> None:
         """The minutes of the centre's outage are no school's: they count as not known."""

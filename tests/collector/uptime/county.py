@@ -62,10 +62,10 @@ class Host:
         centre: bool = True,
         outside: bool | None = True,
         lines: dict[str, bool] | None = None,
-        port: bool | None = None,
+        ports: dict[str, bool] | None = None,
     ) -> None:
         """One minute that begins at ``at``: who answered. ``lines``: probes bound to each line, and whether
-        what lies beyond answered by it.
+        what lies beyond answered by it. ``ports`` of the line, and whether they have a link.
         """
         end_ns = round((at + timedelta(minutes=1)).timestamp()) * NS
         answers = {"next_hop": gateway, "centre": centre, "outside": outside}
@@ -74,9 +74,9 @@ class Host:
                 self.spool.append(_ping(place, well, end_ns))
         for line, well in (lines or {}).items():
             self.spool += [_ping("next_hop", well, end_ns, line), _ping("outside", well, end_ns, line)]
-        if port is not None:
-            tags = {"interface": "wan0", "role": "line", "line": self.county.line_of(self.school)}
-            self.spool.append(Point("interface", tags, {"operational": port}, end_ns))
+        for port, linked in (ports or {}).items():
+            tags = {"interface": port, "role": "line", "line": self.county.line_of(self.school)}
+            self.spool.append(Point("interface", tags, {"operational": linked}, end_ns))
         self.spool.append(self._mark(end_ns))
 
     def restart(self, at: datetime, boot: str | None = None) -> None:

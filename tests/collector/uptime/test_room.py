@@ -116,6 +116,19 @@ def test_one_of_two_lines_is_cut(made: Made) -> None:
     assert (counted.one_line, counted.down) == (10, 0)
 
 
+@pytest.mark.parametrize(("third", "cause"), [(True, Cause.CARRIER), (False, Cause.LINE)])
+def test_a_line_of_three_ports_is_to_blame_when_none_has_a_link(
+    made: Made, third: bool, cause: Cause
+) -> None:
+    county = made(school("s1", "telecom"))
+    host = county.host("s1")
+    pass_minutes(county, [host], 10)
+    dark = {"a": False, "b": False, "c": third}
+    pass_minutes(county, [host], 12, deliver=False, centre=False, outside=False, ports=dark)
+    arrive(county, host)
+    assert only(county.outages("s1")).cause is cause
+
+
 def test_three_schools_of_one_carrier(made: Made) -> None:
     names = ("s1", "s2", "s3", "s4")
     county = made(*(school(name, "mobile" if name == "s4" else "telecom") for name in names))
