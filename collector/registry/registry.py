@@ -50,7 +50,8 @@ class Registry:
     """One database of schools and agents, safe to share between threads.
 
     Lookups answer from copies in memory. A copy is read again when the database's own count of changes says
-    so, asked at most once a ``refresh_seconds``: what another process adds or revokes holds after that.
+    so, asked at most once a ``refresh_seconds``: what another process adds or revokes holds after that. A
+    token that is not known is looked for a little sooner.
     """
 
     def __init__(self, engine: Engine, refresh_seconds: float = REFRESH_SECONDS) -> None:
@@ -185,7 +186,7 @@ class Registry:
     def agent_by_token(self, token: str) -> AgentIdentity | None:
         """Whose token this is; None for one that is empty, cut, unknown, expired or revoked."""
         digest = digest_of(token)
-        held = self._tokens.get().get(digest) if digest is not None else None
+        held = self._tokens.find(digest) if digest is not None else None
         if digest is None or held is None or not hmac.compare_digest(held.digest, digest):
             return None
         if held.expires_at is not None and held.expires_at <= datetime.now(UTC):
