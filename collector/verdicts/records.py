@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
@@ -17,6 +18,8 @@ from collector.registry.tables import EvidenceRow, StandingRow, TransitionRow
 from collector.verdicts.book import Change, Key, Series, strength
 from config.evidence import Evidence
 from config.verdict import Answer, Verdict
+
+log = logging.getLogger(__name__)
 
 SERIES_CHARACTERS = 400
 
@@ -60,6 +63,8 @@ class Records:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._ours: dict[tuple[str, str, str], datetime] = {}
+        self._unreadable: set[str] = set()
+        """Schools of which that was told."""
 
     def write_evidence(self, changes: Mapping[str, Change], now: datetime) -> None:
         """Write what changed in the books of schools, by school, in one transaction.
@@ -87,21 +92,30 @@ class Records:
         chosen = sa.select(_EVIDENCE.c.school_id, _EVIDENCE.c.evidence)
         if school_ids is not None:
             chosen = chosen.where(_EVIDENCE.c.school_id.in_(school_ids))
-        found: dict[str, list[Evidence]] = {}
         with self._registry.reading() as connection:
-            for school_id, text in connection.execute(chosen):
-                found.setdefault(school_id, []).append(_evidence_decoder.decode(text))
-        return found
+            return self._decoded((school_id, text) for school_id, text in connection.execute(chosen))
 
     def evidence_of_others(self, since: datetime) -> dict[str, list[Evidence]]:
         """What other collectors wrote since, by school; our own writing of that time is known here."""
         self._ours = {place: at for place, at in self._ours.items() if at >= since}
-        table, found = _EVIDENCE.c, dict[str, list[Evidence]]()
+        table = _EVIDENCE.c
         chosen = sa.select(table.school_id, table.series, table.slot, table.written_at, table.evidence)
         with self._registry.reading() as connection:
-            for *place, at, text in connection.execute(chosen.where(table.written_at >= since)):
-                if self._ours.get(tuple(place)) != at:
-                    found.setdefault(place[0], []).append(_evidence_decoder.decode(text))
+            rows = connection.execute(chosen.where(table.written_at >= since))
+            return self._decoded(
+                (place[0], text) for *place, at, text in rows if self._ours.get(tuple(place)) != at
+            )
+
+    def _decoded(self, rows: Iterable[tuple[str, str]]) -> dict[str, list[Evidence]]:
+        """By school. What cannot be read, as a newer collector may write it, is left out, and told once."""
+        found: dict[str, list[Evidence]] = {}
+        for school_id, text in rows:
+            try:
+                found.setdefault(school_id, []).append(_evidence_decoder.decode(text))
+            except msgspec.DecodeError as error:
+                if school_id not in self._unreadable:
+                    self._unreadable.add(school_id)
+                    log.warning("evidence left out school=%s reason=%s", school_id, error)
         return found
 
     def drop_evidence_written_before(self, oldest: datetime) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from collector.registry import Registry
+from collector.registry.tables import EvidenceRow
 from collector.verdicts.records import Place, encode_verdict
 from collector.verdicts.room import Judged, VerdictRoom
 from config.calendar import SchoolCalendar
@@ -414,6 +416,26 @@ def test_a_school_that_the_judge_fails_at_is_unknown_and_costs_no_other(
     )
     assert ended == "judge fails no longer school=s1 plan=sample"
     assert not any(each.exc_info for each in caplog.records)
+
+
+def test_evidence_that_cannot_be_read_is_left_out_and_costs_nobody_else(
+    registry: Registry, clocks: Clocks, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.put_school(School(id="s2", lines=(Line(id="wan"),)))
+    newer = room_on(registry, clocks)
+    for each in ("s1", "s2"):
+        newer.on_points(each, [peak_point(clocks.wall)])
+    newer.settle()
+    of_tomorrow = sa.update(EvidenceRow).where(EvidenceRow.school_id == "s1").values(evidence='{"kind": "?"}')
+    with registry.writing() as connection:
+        connection.execute(of_tomorrow)
+    older = room_on(registry, clocks)
+    for _ in range(2):
+        older.tick()
+    answers = {place.school_id: each.answer for place, each in older.records.standings().items()}
+    assert answers == {"s1": Answer.UNKNOWN, "s2": Answer.MET}
+    [told] = [each for each in caplog.messages if "evidence" in each]
+    assert told.startswith("evidence left out school=s1 reason=Invalid enum value '?'")
 
 
 def windows(minute: int, bits_per_second: float, rtt: float) -> list[Point]:
