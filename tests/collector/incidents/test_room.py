@@ -36,6 +36,19 @@ def rules_with(text: str) -> Rules:
         return load_rules(Path(file.name))
 
 
+def linked(county: Watched, line: str, **ports: bool) -> None:
+    for port, up in ports.items():
+        tags = {"interface": port, "role": "line", "line": line}
+        county.point("s1", "interface", tags, operational=up)
+
+
+def answered(county: Watched, line: str, *, well: bool = True) -> None:
+    county.point(
+        "s1", "ping", {"target": "outside", "family": "ipv4", "line": line},
+        sent=20, lost=0 if well else 20, place="outside", window_seconds=60.0,
+    )  # fmt: skip
+
+
 def told(county: Watched) -> Counter[str]:
     return Counter(each.what for each in county.changes if each.send)
 
@@ -276,38 +289,24 @@ def test_a_port_that_is_slower_than_before_the_restart_too(made: Made) -> None:
 def test_a_port_without_a_link_is_one_message_and_over_by_the_port_alone(made: Made) -> None:
     county = made(school("s1", "telecom", "mobile"))
 
-    def minutes(count: int, *, linked: bool) -> None:
+    def minutes(count: int, *, up: bool) -> None:
         for _ in range(count):
-            for line, up in (("l1", linked), ("l2", True)):
-                tags = {"interface": line, "role": "line", "line": line}
-                county.point("s1", "interface", tags, operational=up)
+            linked(county, "l1", wan0=up)
+            linked(county, "l2", wan1=True)
             county.go(60, step=10)
 
-    minutes(2, linked=True)
+    minutes(2, up=True)
     cut = county.clock.now
-    minutes(4, linked=False)
+    minutes(4, up=False)
     (opened,) = [each for each in county.changes if each.send]
     assert said([opened]) == [("line_down", "s1", "line/l1", "opened")]
     assert opened.at - cut <= timedelta(minutes=4)
     evidence = opened.incident.facts.evidence
     assert evidence is not None
     assert evidence.measurement == "interface"
-    minutes(9, linked=True)
+    minutes(9, up=True)
     assert told(county) == Counter(opened=1, resolved=1)
     assert county.unresolved() == []
-
-
-def linked(county: Watched, line: str, **ports: bool) -> None:
-    for port, up in ports.items():
-        tags = {"interface": port, "role": "line", "line": line}
-        county.point("s1", "interface", tags, operational=up)
-
-
-def answered(county: Watched, line: str, *, well: bool = True) -> None:
-    county.point(
-        "s1", "ping", {"target": "outside", "family": "ipv4", "line": line},
-        sent=20, lost=0 if well else 20, place="outside", window_seconds=60.0,
-    )  # fmt: skip
 
 
 def test_a_line_of_two_ports_is_down_when_neither_has_a_link(made: Made) -> None:
@@ -368,11 +367,8 @@ def test_one_of_two_lines_down_is_one_message(made: Made) -> None:
     county = made(school("s1", "telecom", "mobile"))
 
     def minute(telecom: bool) -> None:
-        for line, well in (("l1", telecom), ("l2", True)):
-            county.point(
-                "s1", "ping", {"target": "outside", "family": "ipv4", "line": line},
-                sent=20, lost=0 if well else 20, place="outside", window_seconds=60.0,
-            )  # fmt: skip
+        answered(county, "l1", well=telecom)
+        answered(county, "l2")
 
     for _ in range(3):
         county.go(60, step=10)
