@@ -7,6 +7,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
   -q --no-header --no-annotate
 SCENARIO ?=
 SCHOOLS ?= 300
+FOR ?= 600
 KEEP ?=
 
 .PHONY: run test lint style types side-by-side labs alone gate lab demo bench torture fuzz lock words pictures deb bundle dashboards fleet faults clean
@@ -76,9 +77,9 @@ words: $(VENV)/.installed-dev
 pictures: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.pictures
 
-# Simulated agents that speak the real protocol: make fleet SCHOOLS=1000.
+# Simulated agents that speak the real protocol, at the real rate: make fleet SCHOOLS=10000.
 fleet: $(VENV)/.installed-dev
-	@$(BIN)/python -m tests.fleet $(SCHOOLS)
+	@$(BIN)/python -m tests.fleet $(SCHOOLS) --seconds $(FOR)
 
 # docs/faults.md, from the tests' own marks.
 faults: $(VENV)/.installed-dev

@@ -80,7 +80,7 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the file of points set aside; one older file is kept beside it."""
     retry_after: Seconds = Seconds(5)
     """What an answer of 429 or 503 asks the agent to wait."""
-    backlog_bytes: Bytes = Bytes(8 * MIB)
+    backlog_bytes: Bytes = Bytes(4 * MIB)
     """While more than this waits in the journal, what agents kept through an outage is asked to come later:
     what is new is not late behind it."""
 

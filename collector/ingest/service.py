@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 PARSERS = 2
 """Threads that decode and parse; it is also how many decoded bodies are held at one time."""
 MAX_HEARTBEAT_BYTES = 4096
-MAX_OLD = 16
+MAX_OLD = 8
 """Batches of backlogs that are taken at one time."""
 SMALL_BYTES = 16 * 1024
 """A body of at most so much, decoded, is parsed in under a millisecond."""
