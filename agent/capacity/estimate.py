@@ -38,13 +38,14 @@ busy host at an end or on the way does so, in fits and starts.
 LATEST_SAMPLES = 10
 RISING_SHARE = 0.03
 VERIFY_HEADROOM = 1.03
-"""A verify run paces this much above what it asks: one packet lost in a thousand costs 2 % of a rate over a round
-trip of 40 ms, and a line that reaches its target is not to fail by that.
+"""A verify run paces this much above what it asks: one packet lost in a thousand costs 2 % of a rate over a
+round trip of 40 ms, and a line that reaches its target is not to fail by that.
 """
 GROWTH_SHARE = 0.04
 GROWTH_SECONDS = 0.02
 """Delay keeps growing when its median rises from the middle to the last third of a run by more than 20 ms and
-more than 4 % of the time between: a queue that takes in more than the headroom of a line that does reach the rate.
+more than 4 % of the time between: a queue that takes in more than the headroom of a line that does reach
+the rate.
 """
 QUEUE_SECONDS = 0.003
 QUEUE_SHARE = 0.10
