@@ -196,6 +196,17 @@ def maximum_1s(marks: Sequence[Mark]) -> float | None:
     return max((mean for mean in means if mean is not None), default=None)
 
 
+def rate_of_search(marks: Sequence[Mark], interval: Interval | None, *, converged: bool) -> float:
+    """Where a search settled, bit/s, yet never more than the line carried for a whole second: what a busy
+    host holds up comes late, and then in bursts. One that did not settle has shown the mean of its last two
+    thirds.
+    """
+    if interval is None or not converged:
+        return last_two_thirds(marks) or 0.0
+    most = maximum_1s(marks)
+    return interval.mean if most is None else min(interval.mean, most)
+
+
 def added(first: Sequence[Mark], second: Sequence[Mark]) -> list[Mark]:
     """Two counts of the same time together, at the times of the first."""
     return [Mark(mark.seconds, mark.bits + bits_at(second, mark.seconds)) for mark in first]

@@ -85,13 +85,11 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def ip_marks(received: Sequence[Received], header_bytes: int) -> list[Mark]:
-    """Payload and segments → bits at the IP layer.
+    """Payload and segments → bits at the IP layer, by the segments that came.
 
-    The times follow the segments, since payload behind a lost one is counted only when the gap is filled; the
-    total is that of payload and headers.
+    Payload behind a lost segment is counted only when the gap is filled. So what a segment holds is told by
+    the moment at which the least was missing: at any other it would seem too little.
     """
-    if not received or not received[-1].segments:
-        return [Mark(each.seconds, 0.0) for each in received]
-    last = received[-1]
-    bits_a_segment = 8 * (last.bytes / last.segments + header_bytes)
+    payload = max((each.bytes / each.segments for each in received if each.segments), default=0.0)
+    bits_a_segment = 8 * (payload + header_bytes)
     return [Mark(each.seconds, each.segments * bits_a_segment) for each in received]

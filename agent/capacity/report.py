@@ -69,12 +69,12 @@ def _read(wanted: Wanted, cap: int | None, outcome: Outcome, cpu_limit: float) -
         return _read_verify(wanted, outcome, estimate.last_two_thirds(carried) or 0.0, users, cpu_limit)
     window = estimate.window_seconds(carried, _median(outcome.idle_round_trips) or 0.0)
     interval = estimate.crucial_interval(estimate.rates(carried, window))
-    rate = interval.mean if interval else 0.0
+    converged = outcome.stop_reason == "converged"
+    rate = estimate.rate_of_search(carried, interval, converged=converged)
     limited_by = estimate.limit_of(_seen(outcome, rate, cap, cpu_limit))
     sure = _doubt(outcome) <= UNSURE_SHARE * rate
     steady = estimate.is_steady(carried, rate)
-    settled = sure and steady and outcome.stop_reason == "converged"
-    bound = estimate.bound_of_search(limited_by, converged=settled)
+    bound = estimate.bound_of_search(limited_by, converged=converged and sure and steady)
     doubts = (*(() if sure else (UNSURE,)), *(() if steady else (UNSTEADY,)))
     return _Reading(rate, users, limited_by, bound, None, (*_notes(outcome), *doubts))
 

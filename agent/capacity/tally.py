@@ -22,7 +22,7 @@ class Tally:
         self._start = start
         self._received = [Received(0.0, 0, 0)]
         self._line_marks = [Mark(0.0, 0.0)]
-        self._own_marks = [Mark(0.0, 0.0)]
+        self._sent = [Mark(0.0, 0.0)]
         self._resent = [Mark(0.0, 0.0)]
 
     @property
@@ -43,12 +43,11 @@ class Tally:
         if self._down:
             self._received.append(Received(now, totals.bytes_received, totals.segments_received))
             load.wake_every(tcp.quiet_bytes(totals.bytes_received, now))
-            own = totals.bytes_received + self._header_bytes * totals.segments_received
         else:
             own = totals.bytes_sent + self._header_bytes * totals.segments_sent
+            self._sent.append(Mark(now, 8.0 * own))
             segment_bytes = self._header_bytes + totals.bytes_sent / max(1, totals.segments_sent)
             self._resent.append(Mark(now, 8.0 * totals.segments_retransmitted * segment_bytes))
-        self._own_marks.append(Mark(now, 8.0 * own))
 
     def _read_line(self) -> None:
         before = time.monotonic()
@@ -60,7 +59,7 @@ class Tally:
     @property
     def own(self) -> list[Mark]:
         """What the test itself moved by this host's counts, at the IP layer."""
-        return list(self._own_marks)
+        return self.received() if self._down else list(self._sent)
 
     @property
     def resent(self) -> list[Mark]:
@@ -87,7 +86,5 @@ class Tally:
         share = self.line_share()
         if share is None or share < COUNTS_FROM_SHARE:
             return []
-        line = estimate.straightened(self._line_marks)
-        return [
-            Mark(mark.seconds, mark.bits - estimate.bits_at(self._own_marks, mark.seconds)) for mark in line
-        ]
+        line, own = estimate.straightened(self._line_marks), self.own
+        return [Mark(mark.seconds, mark.bits - estimate.bits_at(own, mark.seconds)) for mark in line]

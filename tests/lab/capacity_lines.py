@@ -71,7 +71,7 @@ class LabLine:
         """Shape both directions; half of the round trip and the loss are of each."""
         self._built.set_rates(rate, rate)
         self._built.set_loss(loss)
-        if self._built.delay_file is not None:
+        if self._built.cable is not None:
             self._built.set_delay(round_trip / 2)
 
     def measured(

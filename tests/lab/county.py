@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.lab import addresses, ipv6, links, services
 from tests.lab.description import County, Line, School
 from tests.lab.netns import Lab, LabError, Namespace
+from tests.lab.relay import Cable
 
 ROUTER = (
     "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
@@ -41,11 +42,17 @@ class BuiltLine:
         self.port = port
         self.access = access
         self.loss = line.loss
-        self.delay_file: Path | None = None
+        self.cable: Path | None = None
         self.school_routes: list[str] = []
 
     def set_rates(self, down: int | None, up: int | None) -> None:
         """Shape either direction from now on."""
+        if self.cable is not None:
+            wanted = {"rate_there": up, "rate_back": down}
+            links.change_cable(
+                self.cable, **{name: rate for name, rate in wanted.items() if rate is not None}
+            )
+            return
         if down is not None:
             links.set_rate(self.access, "port", down, self.line.queue)
         if up is not None:
@@ -58,9 +65,9 @@ class BuiltLine:
 
     def set_delay(self, seconds: float) -> None:
         """Change the delay of each way. Raises LabError on a line without a relay."""
-        if self.delay_file is None:
+        if self.cable is None:
             raise LabError(f"line {self.name} has no relay: describe it with a delay to change it later")
-        links.set_delay(self.delay_file, seconds)
+        links.change_cable(self.cable, delay=seconds)
 
     def set_state(self, state: str) -> None:
         """``up``, ``link_down`` (the port loses its carrier) or ``path_down`` (all is lost beyond)."""
@@ -197,7 +204,8 @@ class BuiltCounty:
         )  # fmt: skip
         near, far = (school.gateway, built.port), (access, "port")
         if line.relayed:
-            built.delay_file = links.relayed_cable(self.lab, near, far, line.mtu, line.delay)
+            cable = Cable(line.delay, 0.0, 0.0, line.queue)
+            built.cable = links.relayed_cable(self.lab, near, far, line.mtu, cable)
         else:
             links.cable(near, far, line.mtu)
         if line.port is not None:

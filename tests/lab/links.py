@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 import sys
 import time
 from pathlib import Path
@@ -16,11 +15,14 @@ from pathlib import Path
 import msgspec
 
 from tests.lab.netns import Lab, LabError, Namespace, run
+from tests.lab.relay import CABLE, Cable
 
 OFFLOADS = ("tso", "gso", "gro", "tx-udp-segmentation", "tx-gso-list")
 ETHERNET_HEADER_BYTES = 14
 LOSS_SCALE = 10_000_000
 RELAY = Path(__file__).with_name("relay.py")
+RELAY_QUEUE_FRAMES = 20_000
+"""What waits for the relay to read: no frame is lost because its program had to wait for 30 ms."""
 _RELAY_READY_SECONDS = 10.0
 
 
@@ -52,14 +54,14 @@ def cable(near: tuple[Namespace, str], far: tuple[Namespace, str], mtu: int) -> 
 
 
 def relayed_cable(
-    lab: Lab, near: tuple[Namespace, str], far: tuple[Namespace, str], mtu: int, delay_seconds: float
+    lab: Lab, near: tuple[Namespace, str], far: tuple[Namespace, str], mtu: int, cable: Cable
 ) -> Path:
-    """A cable whose frames take ``delay_seconds`` each way. Gives the file that holds the delay."""
+    """A cable that a relay carries. Gives the file that says what it does to frames."""
     name = f"relay-{near[0].name}-{near[1]}"
-    delay = lab.directory / f"{name}.delay"
-    delay.write_bytes(struct.pack("<d", delay_seconds))
+    file = lab.directory / f"{name}.cable"
+    file.write_bytes(cable.packed())
     argv = [sys.executable, "-I", "-S", str(RELAY),
-            str(near[0].path), near[1], str(far[0].path), far[1], str(delay)]  # fmt: skip
+            str(near[0].path), near[1], str(far[0].path), far[1], str(file)]  # fmt: skip
     relay = lab.start(near[0], argv, log=name)
     log = lab.directory / f"{name}.log"
     deadline = time.monotonic() + _RELAY_READY_SECONDS
@@ -68,14 +70,17 @@ def relayed_cable(
             raise LabError(f"the relay of {near[0].name} did not start: {log.read_text(errors='replace')}")
         time.sleep(0.01)
     for where, port in (near, far):
+        where.ip([f"link set dev {port} txqueuelen {RELAY_QUEUE_FRAMES}"])
         finish_port(where, port, mtu)
-    return delay
+    return file
 
 
-def set_delay(delay: Path, seconds: float) -> None:
-    """Change the delay of each way of a relayed cable; frames on the way keep theirs."""
-    with delay.open("r+b") as file:
-        file.write(struct.pack("<d", seconds))
+def change_cable(file: Path, **changes: float) -> None:
+    """Change some of what a relayed cable does; frames on the way keep what they have."""
+    with file.open("r+b") as opened:
+        cable = Cable(*CABLE.unpack(opened.read(CABLE.size)))
+        opened.seek(0)
+        opened.write(cable._replace(**changes).packed())
 
 
 def finish_port(where: Namespace, port: str, mtu: int) -> None:

@@ -19,6 +19,7 @@ from tests.lab.capacity_lines import SHARED_MACHINE, LabLine, held_to, lab_lines
 from tests.lab.capacity_matrix import (
     M,
     Setting,
+    held_is_right,
     search_is_right,
     thrifty,
     verify_at,
@@ -101,11 +102,13 @@ def test_reno_on_a_long_lossy_path_gives_a_lower_bound_and_says_why(lines: Lines
 
 def test_a_gateway_held_to_a_tenth_of_a_core_is_limited_by_the_host(lines: Lines) -> None:
     line = Setting(900 * M, 0.0, 0.0).on(lines)
+    own = DOWN | {"cpu_limit": 0.85, "busy_cpu": 1.0}
     with held_to(0.1) as group:
-        settings = {**verify_at(860 * M), **DOWN, "cpu_limit": 0.85, "busy_cpu": 1.0}
-        (point,) = line.measured("ipv4", [settings], group)
-    assert (point.fields["bound"], point.fields["limited_by"]) == ("lower", "host_cpu")
-    assert _answer(line.declared, [point]) != "not_met"
+        found, asked = line.measured("ipv4", [SEARCH | own, verify_at(860 * M) | own], group)
+    assert found.fields["limited_by"] == "host_cpu", found
+    for point in (found, asked):
+        assert held_is_right(point), point
+        assert _answer(line.declared, [point]) != "not_met"
 
 
 def test_a_cut_line_is_not_met_after_two_failed_verifies_though_a_peak_was_seen(lines: Lines) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agent.capacity import estimate
 from agent.capacity.estimate import Circumstances, Convergence, Mark
-from agent.capacity.outcome import Options
+from agent.capacity.outcome import Options, Received, ip_marks
 
 
 def marks_of(rates: list[float], step: float = 0.05) -> list[Mark]:
@@ -56,6 +56,33 @@ def test_a_rate_that_comes_in_fits_and_starts_is_not_steady() -> None:
     assert estimate.is_steady(
         marks_of([400e6] * 20 + [285e6] * 80), 285e6
     )  # a burst at first is no line's rate
+
+
+def test_a_lost_segment_holds_up_payload_and_no_rate() -> None:
+    """Segments of 1,000 bytes come evenly; one in nine times the payload behind a gap is not yet counted."""
+    steady = [Received(each * 0.05, 100_000 * each, 100 * each) for each in range(10)]
+    behind = Received(0.5, 900_000 - 40_000, 1_000)
+    marks = ip_marks([*steady, behind], header_bytes=40)
+    assert estimate.rates(marks) == pytest.approx([100 * 1_040 * 8 / 0.05] * 10)
+    assert ip_marks([Received(0.0, 0, 0)], 40) == [Mark(0.0, 0.0)]
+
+
+def test_a_search_says_no_more_than_a_whole_second_carried() -> None:
+    """What stood still for 50 ms comes in the next 200: 125 Mbit/s most of the time, 100 in the mean."""
+    bursts = marks_of([125e6, 125e6, 125e6, 125e6, 0.0] * 12)
+    interval = estimate.crucial_interval(estimate.rates(bursts))
+    assert interval is not None
+    assert interval.mean == pytest.approx(125e6)
+    assert estimate.rate_of_search(bursts, interval, converged=True) == pytest.approx(100e6)
+
+
+def test_a_search_that_did_not_settle_says_what_it_carried() -> None:
+    held_back = marks_of([0.0] * 4 + ([0.0, 0.0, 0.0, 100e6] * 14))
+    interval = estimate.crucial_interval(estimate.rates(held_back))
+    assert interval is not None
+    assert interval.mean == 0.0
+    assert estimate.rate_of_search(held_back, interval, converged=False) == pytest.approx(25e6)
+    assert estimate.rate_of_search([], None, converged=False) == 0.0
 
 
 def test_maximum_1s_is_absent_in_a_shorter_run() -> None:

@@ -29,7 +29,7 @@ def rebuild(lab: Lab, county: BuiltCounty, school: BuiltSchool) -> None:
     for line in school.lines:
         line.gateway.run("ip", "-6", "address", "flush", "dev", line.port, "scope", "global")
         line.access.nft("table inet broken {}\ndelete table inet broken\n")
-        if line.delay_file is not None:
+        if line.cable is not None:
             line.set_delay(0)
         line.line = msgspec.structs.replace(line.line, ipv6="on")
     school.gateway.run("ip", "-6", "route", "flush", "exact", "default")
