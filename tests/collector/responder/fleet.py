@@ -133,22 +133,31 @@ class County:
         return self._test(name, grant)
 
     def _test(self, name: str, grant: Grant) -> float:
-        test, truth = grant.test, self.true_rates[name]
+        """A test that runs now; the seconds until the agent asks again."""
+        test = grant.test
         assert test is not None
-        seconds = 4.0 if test.mode == "verify" else self._random.uniform(1.6, 10.0)
-        cap = grant.bits_per_second or 10**10
-        rate = min(truth, cap)
-        moved = round(rate * seconds / 8)
-        assert moved <= grant.bytes
         starts = self.now + timedelta(seconds=1)
-        passed = rate >= (test.bits_per_second or 0) if test.mode == "verify" else None
+        seconds, moved, point = self.run_test(name, grant, starts)
+        assert moved <= grant.bytes
+        passed = point.fields.get("passed")
         self.ran.append(
-            Ran(name, test.line or "", test.direction, test.mode, cap, moved, starts,
-                starts + timedelta(seconds=seconds), passed, test.why, test.bits_per_second or 0,
-                grant.responder.id)
+            Ran(name, test.line or "", test.direction, test.mode, grant.bits_per_second or 10**10, moved,
+                starts, starts + timedelta(seconds=seconds), None if passed is None else bool(passed),
+                test.why, test.bits_per_second or 0, grant.responder.id)
         )  # fmt: skip
-        self._ended[name] = (TestOver(grant.test_id, moved), point_of(grant, rate, moved, passed, starts))
+        self._ended[name] = (TestOver(grant.test_id, moved), point)
         return seconds + 2.0
+
+    def run_test(self, name: str, grant: Grant, starts: datetime) -> tuple[float, int, Point]:
+        """What a test of a line of the true rate takes: seconds, bytes, and the point that tells of it."""
+        test = grant.test
+        assert test is not None
+        verifies = test.mode == "verify"
+        seconds = 4.0 if verifies else self._random.uniform(1.6, 10.0)
+        rate = min(self.true_rates[name], grant.bits_per_second or 10**10)
+        moved = round(rate * seconds / 8)
+        passed = rate >= (test.bits_per_second or 0) if verifies else None
+        return seconds, moved, point_of(grant, rate, moved, passed, starts)
 
     def _push(self, name: str) -> None:
         """A test is over: its slot is given back, and its result comes."""
