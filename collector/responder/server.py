@@ -15,16 +15,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import msgspec
 
 from agent.capacity import wire
 from collector.responder.session import Session
 from collector.responder.settings import ResponderSettings
+from collector.responder.syn import answer_sparingly, take_all
 from collector.responder.ticket import Gate, Ticket, TicketError
-
-SYNACK_RETRIES = Path("/proc/sys/net/ipv4/tcp_synack_retries")
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +115,7 @@ class Responder:
             return
         if len(self._pending) >= self._settings.max_pending:
             self._evict()
+        take_all(sock)
         sock.setblocking(False)
         deadline = time.monotonic() + self._settings.handshake
         self._pending[sock] = _Pending(sock, str(address[0]), deadline)
@@ -253,20 +252,10 @@ def _listening(address: str, port: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _answer_few_times(sock)
+        answer_sparingly(sock)
         sock.bind((address, port))
         sock.listen(1024)
     except OSError:
         sock.close()
         raise
     return sock
-
-
-def _answer_few_times(sock: socket.socket) -> None:
-    """Let the kernel say SYN-ACK at most twice: the sender's address may not be its own (tcp(7), TCP_SYNCNT).
-
-    Fewer is for the system alone: a machine where tcp_synack_retries is 0 keeps that.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        if int(SYNACK_RETRIES.read_text(encoding="ascii")) > 1:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
