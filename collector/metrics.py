@@ -64,10 +64,16 @@ def metrics_of(rooms: Rooms) -> Iterator[Metric]:
         if (silent := rooms.liveness.silent_seconds(each.agent_id)) is not None
     ]
     yield Metric("agent_silent_seconds", "Time since each agent was heard.", heard)
-    failures = rooms.verdicts.failures
-    yield single("judge_failures_total", "Times that the judge failed at a school.", failures.total)
+    judge, uptime = rooms.verdicts.failures, rooms.uptime.failures
+    yield single("judge_failures_total", "Times that the judge failed at a school.", judge.total)
     yield single(
-        "judge_failing_schools", "Schools unknown because the judge fails at them.", failures.schools()
+        "judge_failing_schools", "Schools unknown because the judge fails at them.", len(judge.schools())
+    )
+    yield single("uptime_failures_total", "Times that uptime could not be judged at a school.", uptime.total)
+    yield single(
+        "uptime_failing_schools",
+        "Schools whose minutes or outages' causes cannot be judged.",
+        len(uptime.schools()),
     )
     yield from (Metric(*each) for each in message_metrics(rooms.messages))
     yield single("process_cpu_seconds_total", "CPU that the collector used.", time.process_time())

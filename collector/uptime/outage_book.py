@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from collector.failures import Failures, is_away
 from collector.registry import Registry
 from collector.store.interface import NS, Store
 from collector.uptime import minutes as code
@@ -28,6 +29,7 @@ ABSENCES = (
     (code.AGENT, Cause.AGENT, "the host ran on, the agent was started anew"),
     (code.RESTART, Cause.RESTART, "the agent had announced that it restarts"),
 )
+CAUSES = "step=causes"
 ARRIVAL_MINUTES = 3
 """What a minute takes at most until it is judged: its window, the wait for answers, the push."""
 _WORKS = b"udUD"
@@ -44,6 +46,7 @@ class OutageBook:
         judge: MinuteJudge,
         settings: UptimeSettings,
         *,
+        failures: Failures,
         judge_again: Callable[[str, tuple[int, int]], None],
     ) -> None:
         self._judge_again = judge_again
@@ -52,6 +55,7 @@ class OutageBook:
         self._records = records
         self._judge = judge
         self._settings = settings
+        self._failures = failures
         self._minute = float(settings.minute)
         self._per_day = round(DAY_SECONDS / self._minute)
         late = ARRIVAL_MINUTES
@@ -102,8 +106,8 @@ class OutageBook:
         changed: dict[int | None, Outage] = {}
         before = asked
         for _ in range(2):
-            found = [self._explained(each, near, now, centre_away) for each in asked]
-            done = self._records.write([each for each in found if each is not None])
+            found = self._explained(asked, near, now, centre_away)
+            done = self._records.write(found)
             changed.update((each.id, each) for each in done)
             near = [changed.get(each.id, each) for each in near]
             asked = [changed.get(each.id, each) for each in asked]
@@ -155,13 +159,31 @@ class OutageBook:
         )
 
     def _explained(
-        self, outage: Outage, near: Sequence[Outage], now: datetime, centre_away: Spans
-    ) -> Change | None:
-        school = self._registry.school(outage.school_id)
-        if school is None:
-            return None
-        cause, why = cause_of(self._facts(outage, school, near, centre_away), self._rules)
-        return recaused(outage, cause, why, now)
+        self, asked: Iterable[Outage], near: Sequence[Outage], now: datetime, centre_away: Spans
+    ) -> list[Change]:
+        """What becomes of the causes of outages. Where that fails at a school its own stay as they are."""
+        of_schools: dict[str, list[Outage]] = defaultdict(list)
+        for each in asked:
+            of_schools[each.school_id].append(each)
+        found: list[Change] = []
+        for school_id, outages in of_schools.items():
+            school = self._registry.school(school_id)
+            try:
+                found += self._of_school(school, outages, near, now, centre_away) if school else []
+            except Exception as error:
+                if is_away(error):
+                    raise
+                self._failures.begin(school_id, CAUSES, error)
+            else:
+                self._failures.end(school_id, CAUSES)
+        return found
+
+    def _of_school(
+        self, school: School, outages: Sequence[Outage], near: Sequence[Outage], now: datetime, away: Spans
+    ) -> list[Change]:
+        causes = ((each, cause_of(self._facts(each, school, near, away), self._rules)) for each in outages)
+        changes = (recaused(each, cause, why, now) for each, (cause, why) in causes)
+        return [change for change in changes if change is not None]
 
     def _facts(self, outage: Outage, school: School, near: Sequence[Outage], centre_away: Spans) -> Facts:
         first, end = self._span_of(outage)

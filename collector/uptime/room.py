@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 
+from collector.failures import Failures, is_away
 from collector.ingest.liveness import Liveness
 from collector.pieces import pieces
 from collector.registry import Registry
@@ -31,6 +32,7 @@ HORIZON = timedelta(days=4)
 """Older minutes are judged no more: no agent keeps points longer."""
 TOGETHER = 100
 """Schools whose minutes are judged and written at once."""
+MINUTES = "step=minutes"
 RUN_BEAT_SECONDS = 10.0
 RUN_GAP = timedelta(seconds=45)
 """Less between two runs of the collector is a restart, which agents bridge."""
@@ -52,6 +54,7 @@ class UptimeRoom:
     ) -> None:
         self.settings = settings or UptimeSettings()
         self.records = Records(registry)
+        self.failures = Failures("uptime")
         self.calendar = calendar
         self._clock = clock or SystemClock()
         self._registry = registry
@@ -59,7 +62,7 @@ class UptimeRoom:
         self._pings, self._marks = Dirty(), Dirty()
         self._judge = MinuteJudge(store, self.records, calendar, self.settings)
         self._book = OutageBook(
-            registry, store, self.records, self._judge, self.settings,
+            registry, store, self.records, self._judge, self.settings, failures=self.failures,
             judge_again=lambda school_id, span: self._pings.add(school_id, [span]),
         )  # fmt: skip
         self._unexplained: dict[int | None, Outage] = {}
@@ -93,7 +96,7 @@ class UptimeRoom:
 
     def on_points(self, school_id: str, points: Iterable[Point]) -> None:
         """Note which minutes have new points."""
-        oldest = int((self._now() - HORIZON).timestamp() // self._minute)
+        oldest = self._oldest(self._now())
         pings, marks = [], []
         for point in points:
             if point.measurement == "ping":
@@ -142,10 +145,9 @@ class UptimeRoom:
             return 0
         away = self.centre_away(now - HORIZON)
         schools = self._registry.schools()
-        known = sorted({*pings, *marks} & schools.keys())
-        for some in pieces(known, TOGETHER):
+        for some in self._together({*pings, *marks} & schools.keys()):
             waiting = [Waiting(schools[each], pings.get(each, []), marks.get(each, [])) for each in some]
-            found = self._book.find(self._judge.judge(waiting, away), now)
+            found = self._find(waiting, away, now)
             self._unexplained.update((each.id, each) for each in found)
         asked = [e for e in self._unexplained.values() if e.state == "down" and e.withdrawn_at is None]
         explained = self._book.explain(asked, now, away)
@@ -154,6 +156,35 @@ class UptimeRoom:
         for outage in final.values():
             _tell(outage)
         return len(final)
+
+    def _together(self, school_ids: Set[str]) -> Iterator[tuple[str, ...]]:
+        """Pieces of the schools; one that judging failed at stands alone, so that the others need not."""
+        failing = school_ids & self.failures.schools()
+        yield from pieces(sorted(school_ids - failing), TOGETHER)
+        yield from pieces(sorted(failing), 1)
+
+    def _find(self, waiting: Sequence[Waiting], away: Spans, now: datetime) -> list[Outage]:
+        """Judge schools; gives their outages that are new or changed. Where that fails each is judged alone,
+        and the minutes of the one that it fails at wait again.
+        """
+        try:
+            found = self._book.find(self._judge.judge(waiting, away), now)
+        except Exception as error:
+            if is_away(error):
+                raise
+            if len(waiting) > 1:
+                return [each for one in waiting for each in self._find([one], away, now)]
+            self._put_off(waiting[0], now)
+            self.failures.begin(waiting[0].school.id, MINUTES, error)
+            return []
+        for each in waiting:
+            self.failures.end(each.school.id, MINUTES)
+        return found
+
+    def _put_off(self, waiting: Waiting, now: datetime) -> None:
+        oldest = self._oldest(now)
+        for dirty, spans in ((self._pings, waiting.pings), (self._marks, waiting.marks)):
+            dirty.add(waiting.school.id, [(max(first, oldest), end) for first, end in spans if end > oldest])
 
     def _beat(self, now: datetime) -> None:
         monotonic_ns = self._clock.monotonic_ns()
@@ -187,6 +218,10 @@ class UptimeRoom:
             for school_id in silent
             if school_id in schools
         }
+
+    def _oldest(self, now: datetime) -> int:
+        """The first minute that is still judged."""
+        return int((now - HORIZON).timestamp() // self._minute)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall_ns() / NS, UTC)

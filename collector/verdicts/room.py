@@ -12,11 +12,11 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from collector.failures import Failures
 from collector.pieces import pieces
 from collector.registry import Registry
 from collector.settings import VerdictSettings
 from collector.verdicts.book import Book, Change
-from collector.verdicts.failures import Failures
 from collector.verdicts.records import Place, Records, Standing, place_of
 from config.calendar import SchoolCalendar
 from config.evidence import Evidence, evidence_of
@@ -72,7 +72,7 @@ class VerdictRoom:
     ) -> None:
         self.plans = plans
         self.records = Records(registry)
-        self.failures = Failures()
+        self.failures = Failures("judge")
         self._registry = registry
         self._judge_school = judge_school
         self.calendar = calendar
@@ -223,9 +223,9 @@ class VerdictRoom:
         try:
             verdicts = list(self._judge_school(plan, school, evidence, now))
         except Exception as error:  # noqa: BLE001 (whatever it is, it is told)
-            self.failures.begin(school.id, plan.id, error)
+            self.failures.begin(school.id, f"plan={plan.id}", error)
             return not_judged(plan, school, now, self.calendar)
-        self.failures.end(school.id, plan.id)
+        self.failures.end(school.id, f"plan={plan.id}")
         return verdicts
 
     def _take_what_others_wrote(self) -> None:

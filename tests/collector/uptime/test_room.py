@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from collector.store.interface import StoreUnavailable
 from collector.uptime import room
 from collector.uptime.causes import Cause
 from collector.uptime.history import Outage
+from collector.uptime.tables import DayRow
 from config.school import School
 from tests.collector.uptime.county import MONDAY, County, Host, school
 
@@ -294,6 +299,64 @@ def test_an_outage_has_its_cause_though_the_store_was_away_within_the_round(
     assert only(county.outages("s1")).cause is Cause.UNKNOWN
     county.room.tick()
     assert only(county.outages("s1")).cause is Cause.LINE
+
+
+@contextmanager
+def rotten_days(county: County, school_id: str) -> Iterator[None]:
+    """The minutes that are written of a school cannot be read within the block."""
+    mine = DayRow.school_id == school_id
+    with county.registry.writing() as connection:
+        kept = connection.execute(sa.select(DayRow.__table__).where(mine)).mappings().all()
+        connection.execute(sa.update(DayRow).where(mine).values(minutes=b"rot"))
+    yield
+    with county.registry.writing() as connection:
+        connection.execute(sa.delete(DayRow).where(mine))
+        connection.execute(sa.insert(DayRow), [dict(row) for row in kept])
+
+
+def test_a_school_that_cannot_be_judged_waits_and_costs_no_other(
+    made: Made, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "collector.failures")
+    county = made(school("s1", "telecom"), school("s2", "mobile"))
+    hosts = [county.host("s1"), county.host("s2")]
+    pass_minutes(county, hosts, 10)
+    with rotten_days(county, "s1"):
+        pass_minutes(county, hosts, 10, centre=False, outside=False)
+        assert only(county.outages("s2")).cause is Cause.CARRIER
+        assert county.outages("s1") == []
+        assert county.room.failures.schools() == {"s1"}
+    county.room.tick()
+    assert spans(county.outages("s1")) == [(10, None)], "nothing of it was lost"
+    assert only(county.outages("s1")).cause is Cause.CARRIER
+    assert not county.room.failures.schools()
+    [began, ended] = caplog.messages
+    assert re.fullmatch(
+        r"uptime failed school=s1 step=minutes at=error in minutes.py:\d+ reason=Error .*", began
+    )
+    assert ended == "uptime fails no longer school=s1 step=minutes"
+
+
+def test_a_cause_that_cannot_be_found_leaves_the_others_theirs(
+    made: Made, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "collector.failures")
+    county = made(*(school(name, "telecom") for name in ("s1", "s2", "s3")))
+    hosts = [county.host(name) for name in ("s1", "s2", "s3")]
+    pass_minutes(county, hosts, 10)
+    pass_minutes(county, hosts, 12, deliver=False, gateway=False, centre=False, outside=False)
+    arrive(county, hosts[0])
+    with rotten_days(county, "s1"):
+        arrive(county, *hosts[1:])
+        causes = {outage.school_id: outage.cause for outage in county.outages()}
+        assert causes == {"s1": Cause.LINE, "s2": Cause.CARRIER, "s3": Cause.CARRIER}
+        assert county.room.failures.schools() == {"s1"}
+    pass_minutes(county, hosts, 6)
+    assert {outage.cause for outage in county.outages()} == {Cause.CARRIER}
+    assert not county.room.failures.schools()
+    [began, ended] = caplog.messages
+    assert began.startswith("uptime failed school=s1 step=causes at=error in minutes.py:")
+    assert ended == "uptime fails no longer school=s1 step=causes"
 
 
 def test_judging_again_changes_nothing(made: Made) -> None:
