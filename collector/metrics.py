@@ -64,7 +64,7 @@ def metrics_of(rooms: Rooms) -> Iterator[Metric]:
         if (silent := rooms.liveness.silent_seconds(each.agent_id)) is not None
     ]
     yield Metric("agent_silent_seconds", "Time since each agent was heard.", heard)
-    judge, uptime = rooms.verdicts.failures, rooms.uptime.failures
+    judge, uptime, listener = rooms.verdicts.failures, rooms.uptime.failures, rooms.consumer.failures
     yield single("judge_failures_total", "Times that the judge failed at a school.", judge.total)
     yield single(
         "judge_failing_schools", "Schools unknown because the judge fails at them.", len(judge.schools())
@@ -74,6 +74,10 @@ def metrics_of(rooms: Rooms) -> Iterator[Metric]:
         "uptime_failing_schools",
         "Schools whose minutes or outages' causes cannot be judged.",
         len(uptime.schools()),
+    )
+    yield single("listener_failures_total", "Batches of a school that a room could not take.", listener.total)
+    yield single(
+        "listener_failing_schools", "Schools whose last batch a room could not take.", len(listener.schools())
     )
     yield from (Metric(*each) for each in message_metrics(rooms.messages))
     yield single("process_cpu_seconds_total", "CPU that the collector used.", time.process_time())

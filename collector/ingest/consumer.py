@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from collector.batch import Batch, decode_batch
+from collector.failures import Failures, is_away
 from collector.ingest.journal import Journal
 from collector.ingest.set_aside import Reason, Refused, SetAside
 from collector.store.interface import Store, StoreUnavailable
@@ -39,8 +40,9 @@ class Listener(Protocol):
     """One who hears of every point after it was stored, at least once, from the consumer's thread."""
 
     def on_points(self, school_id: str, points: Sequence[Point]) -> None:
-        """Points of one school. Must return soon. When it raises it is told again, a few times; then
-        the points go on."""
+        """Points of one school. Must return soon. When it raises because a database is away it is told again,
+        a few times; then the points go on, and at once when it raises anything else.
+        """
         ...
 
 
@@ -75,6 +77,7 @@ class Consumer:
     ) -> None:
         """``promise`` hears within how many seconds the thread will be back."""
         self.counts = ConsumerCounts()
+        self.failures = Failures("listener")
         self._journal = journal
         self._store = store
         self._set_aside = set_aside
@@ -203,24 +206,41 @@ class Consumer:
             self.counts.batches += 1
             self.counts.points += len(batch)
             for listener in self._listeners if points else ():
-                self._tell_one(partial(listener.on_points, batch.school_id, points), listener)
+                self._tell_one(listener, batch.school_id, points)
         for settle in self._settle:
-            self._tell_one(settle, settle)
+            part = f"settle={settle.__qualname__}"
+            try:
+                self._patiently(part, settle)
+            except Exception:
+                log.exception("listener failed %s", part)
 
     def _heard(self, measurement: str, tags: Mapping[str, str]) -> bool:
         return any(hears(measurement, tags) for hears in self._hears)
 
-    def _tell_one(self, tell: Callable[[], None], listener: object) -> None:
-        """Tell again what a listener could not take, a few times: its database may be busy for a moment."""
-        for attempt in range(1, LISTENER_ATTEMPTS + 1):
+    def _tell_one(self, listener: Listener, school_id: str, points: Sequence[Point]) -> None:
+        """What a listener cannot take of a school holds up no other."""
+        part = f"listener={type(listener).__name__}"
+        try:
+            self._patiently(part, partial(listener.on_points, school_id, points))
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is told)
+            self.failures.begin(school_id, part, error)
+        else:
+            self.failures.end(school_id, part)
+
+    def _patiently(self, part: str, tell: Callable[[], None]) -> None:
+        """Again, a few times, when a database is away: it may be busy for a moment."""
+        for attempt in range(1, LISTENER_ATTEMPTS):
             try:
                 tell()
-            except Exception:
-                name = getattr(listener, "__qualname__", type(listener).__name__)
-                log.exception("listener failed listener=%s attempt=%d", name, attempt)
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                reason = getattr(error, "orig", error)
+                log.warning("listener waits %s attempt=%d reason=%s", part, attempt, reason)
                 self._stop.wait(LISTENER_WAIT_SECONDS)
             else:
                 return
+        tell()
 
     def _upkeep(self) -> None:
         """One step when a round is due, so that new points never wait long."""
