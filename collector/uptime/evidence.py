@@ -9,13 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from collector.store.interface import NS, SeriesPoints
+from collector.store.interface import NS, RawPoint, SeriesPoints
 from collector.uptime import minutes as code
 from collector.uptime.availability import Spans, merged
 from collector.uptime.minutes import SCHOOL, Strip, codes_of
+from config.points import Point
 from config.uptime import Heard, judge_minute
 
 DEFAULT_WINDOW_SECONDS = 60.0
+MOST_WINDOW_SECONDS = 3600.0
+"""No window is taken as longer, whatever a client writes: each of its minutes is looked at."""
 RESTARTING = "restarting"
 _HOST_OFF = (code.POWER, code.REBOOT)
 _PLACES = {"gateway": "next_hop", "collector": "centre"}
@@ -52,10 +55,18 @@ def heard_by_minute(series: Sequence[SeriesPoints], minute_seconds: float) -> di
         for point in one.points:
             sent, lost = _count(point.fields, "sent"), _count(point.fields, "lost")
             key = _key(one.tags, point.fields)
-            for minute in minutes_of_window(point.time_ns, _window_seconds(point.fields), minute_seconds):
+            for minute in minutes_of_window(point.time_ns, window_seconds_of(point), minute_seconds):
                 before = sums[minute].get(key, (0, 0))
                 sums[minute][key] = (before[0] + sent, before[1] + lost)
     return {minute: [_heard(*each) for each in found.items()] for minute, found in sums.items()}
+
+
+def window_seconds_of(ping: Point | RawPoint) -> float:
+    """How long the window of a ping's point was."""
+    found = ping.fields.get("window_seconds")
+    if not isinstance(found, int | float) or found <= 0:
+        return DEFAULT_WINDOW_SECONDS
+    return min(float(found), MOST_WINDOW_SECONDS)
 
 
 def minutes_of_window(end_ns: int, window_seconds: float, minute_seconds: float) -> list[int]:
@@ -86,13 +97,15 @@ def judged(
 
 
 def marks_of(series: Sequence[SeriesPoints]) -> dict[str, list[Mark]]:
-    """The marks of each agent, by time. Points without a boot id are no marks."""
+    """The marks of each agent, by time; none without a boot id, none of a start that is still to come."""
     found: dict[str, list[Mark]] = defaultdict(list)
     for one in series:
         for point in one.points:
             boot = point.fields.get("boot_id")
             uptime = point.fields.get("uptime_seconds")
-            if isinstance(boot, str) and isinstance(uptime, int | float):
+            if not (isinstance(boot, str) and isinstance(uptime, int | float)):
+                continue
+            if 0 <= uptime <= point.time_ns / NS:
                 started_ns = point.time_ns - round(uptime * NS)
                 lan, ending = point.fields.get("stands_on") == "lan", point.fields.get("ending")
                 mark = Mark(point.time_ns, boot, started_ns, lan, ending if isinstance(ending, str) else "")
@@ -152,11 +165,6 @@ def _key(tags: Mapping[str, str], fields: Mapping[str, object]) -> Key:
 def _heard(key: Key, counts: tuple[int, int]) -> Heard:
     target, family, place, line, _ = key
     return Heard(target, family, place, *counts, line)
-
-
-def _window_seconds(fields: Mapping[str, object]) -> float:
-    found = fields.get("window_seconds")
-    return float(found) if isinstance(found, int | float) and found > 0 else DEFAULT_WINDOW_SECONDS
 
 
 def _count(fields: Mapping[str, object], name: str) -> int:

@@ -13,7 +13,7 @@ from collector.registry import Registry
 from collector.store.interface import NS, Store
 from collector.uptime.availability import Spans, merged
 from collector.uptime.dirty import Dirty
-from collector.uptime.evidence import DEFAULT_WINDOW_SECONDS, minutes_of_window
+from collector.uptime.evidence import minutes_of_window, window_seconds_of
 from collector.uptime.history import Outage
 from collector.uptime.judging import MinuteJudge, Waiting
 from collector.uptime.outage_book import OutageBook
@@ -100,9 +100,7 @@ class UptimeRoom:
         pings, marks = [], []
         for point in points:
             if point.measurement == "ping":
-                window = point.fields.get("window_seconds", DEFAULT_WINDOW_SECONDS)
-                seconds = float(window) if isinstance(window, int | float) else DEFAULT_WINDOW_SECONDS
-                minutes = minutes_of_window(point.time_ns, min(seconds, 3600.0), self._minute)
+                minutes = minutes_of_window(point.time_ns, window_seconds_of(point), self._minute)
                 pings.append((minutes[0], minutes[-1] + 1))
             elif point.measurement == "agent" and "boot_id" in point.fields:
                 minute = int(point.time_ns // (self._minute * NS))

@@ -6,7 +6,7 @@ import pytest
 
 from config import histogram
 from config.evidence import EvidenceKind
-from config.plateau import SERIES_KEPT, PlateauWatch, is_flat
+from config.plateau import SERIES_KEPT, PlateauWatch, is_flat, rate_window
 from config.points import FieldValue, Point
 from config.school import Line, School
 
@@ -130,6 +130,20 @@ def test_a_line_polled_by_snmp_has_no_histogram() -> None:
         for p in [*USUAL, *during()]
     ]
     assert len(PlateauWatch().add(points, SCHOOL)) == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"window_seconds": 0.0}, {"window_seconds": -1e300}, {"window_seconds": 1e290}, {"samples": 0},
+        {"rx_bits_per_second_sum": 1e300},
+    ],
+)  # fmt: skip
+def test_a_window_that_cannot_be_is_none(told: dict[str, FieldValue]) -> None:
+    usual = line(1, flat(9e7))
+    odd = Point(usual.measurement, usual.tags, {**usual.fields, **told}, usual.time_ns)
+    assert rate_window(usual, "rx")
+    assert rate_window(odd, "rx") is None
 
 
 def test_what_is_kept_is_bounded() -> None:

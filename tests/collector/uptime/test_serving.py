@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from collector.main import main
 from collector.registry import Registry
+from collector.uptime.minutes import SCHOOL
 from config.points import Point, encode
-from config.school import School
+from config.school import Line, School
 from tests.collector.running import Running, running, settings_in, wait_until
 
 MINUTE_NS = 60 * 10**9
@@ -89,6 +90,48 @@ def test_api_and_command_tell_the_same(quick: Any, tmp_path: Path) -> None:
         main, ["outages", "--config", str(config)]
     )
     assert "运营商" in chinese.output
+
+
+def impossible(end_ns: int) -> list[Point]:
+    """Points that fit their measurements and that no honest agent writes."""
+    pinged, of_line = {"target": "web", "family": "ipv4"}, {"interface": "e", "role": "line", "line": "l1"}
+    answered: dict[str, Any] = {"sent": 20, "lost": 0, "place": "outside"}
+    found: list[Point] = []
+    for n, span in enumerate((-1e308, -1e200, -1e11, 1e10, 1e290, 1e308)):
+        length: dict[str, Any] = {"window_seconds": span}
+        rates = {"samples": 1, "rx_bits_per_second_sum": 1e9}
+        found += [
+            Point("ping", pinged, {**answered, **length}, end_ns - n),
+            Point("agent", {}, {"boot_id": f"boot-{n}", "uptime_seconds": span}, end_ns - n),
+            Point("interface", of_line, {**rates, **length}, end_ns - n),
+        ]
+    for minute in range(20):  # a plateau of 1e300 bit/s
+        at = end_ns - (20 - minute) * MINUTE_NS
+        told = {**answered, "lost": 0 if minute < 14 else 10, "window_seconds": 60.0}
+        found.append(Point("ping", {**pinged, "line": "l1"}, told, at))
+        if minute >= 14:
+            rate = {"window_seconds": 60.0, "samples": 1, "rx_bits_per_second_sum": 1e300}
+            found.append(Point("interface", of_line, rate, at))
+    return found
+
+
+@pytest.mark.fault(10)
+def test_points_that_cannot_be_cost_nobody(quick: Any) -> None:
+    with running(quick) as collector:
+        rooms = collector.rooms
+        rooms.registry.put_schools([School("s1", lines=(Line("l1"),)), School("s2", lines=(Line("l1"),))])
+        end_ns = time.time_ns()
+        for sequence, point in enumerate(impossible(end_ns)):
+            assert collector.push(encode(point), sequence).headers.get("x-xiaotong-set-aside") is None
+        assert collector.write(minute_of_pings(end_ns, well=True), agent="b1").status == 204
+        collector.settle()
+        rooms.uptime.tick()
+        rooms.verdicts.tick()
+        day = end_ns // (86400 * 10**9)
+        for school_id in ("s1", "s2"):
+            days = rooms.uptime.records.days(school_id, day - 1, day)[SCHOOL]
+            assert any(b"u" in codes for codes in days.values())
+        assert rooms.consumer.failures.total == rooms.uptime.failures.total == 0
 
 
 def test_of_a_school_never_measured_no_minute_is_zero(tmp_path: Path) -> None:
