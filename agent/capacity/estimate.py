@@ -32,9 +32,15 @@ LONGEST_WINDOW_SECONDS = 0.5
 STEP_SLACK_SECONDS = 0.01
 """A sub-interval holds at least 200 packets (50 ms of 10 Mbit/s have 42) and 4 round trips (BBR's swing)."""
 UNSTEADY_SHARE = 0.08
-"""A line that carries this much more for a whole second than the estimate was not what held the rate there: a
-busy host at an end or on the way does so, in fits and starts.
+STALLED_SHARE = 0.03
+"""A line that carries so much more, or so much less, for a whole second than where its rates lie densest was
+not what held the rate there: a busy host at an end or on the way does so, in fits and starts.
 """
+FULL_SHARE = 0.90
+"""A far end whose own line is fuller than this may be what held a test back."""
+QUEUED_WINDOW_SHARE = 0.5
+WINDOW_SHARE = 0.1
+"""Without a queue on the way the window held a rate back that was waited for in this part of the time."""
 LATEST_SAMPLES = 10
 RISING_SHARE = 0.03
 VERIFY_HEADROOM = 1.03
@@ -127,10 +133,13 @@ def _rising(samples: Sequence[float], interval: Interval) -> bool:
 
 
 def is_steady(marks: Sequence[Mark], estimate: float) -> bool:
-    """False when a whole second after the first third of what was counted went well beyond the estimate."""
+    """False when a whole second after the first third of what was counted went well beyond the estimate, or
+    none at all reached it: what came in bursts stood still between them.
+    """
     latest = [mark for mark in marks if mark.seconds >= marks[-1].seconds / 3]
-    most = maximum_1s(latest)
-    return most is None or most <= (1 + UNSTEADY_SHARE) * estimate
+    most, most_of_all = maximum_1s(latest), maximum_1s(marks)
+    stalled = most_of_all is not None and most_of_all < (1 - STALLED_SHARE) * estimate
+    return not stalled and (most is None or most <= (1 + UNSTEADY_SHARE) * estimate)
 
 
 def _widened(interval: Interval) -> tuple[float, float]:
@@ -260,6 +269,7 @@ class Circumstances(msgspec.Struct, frozen=True):
 
     host_cpu_share: float | None
     far_cpu_share: float | None
+    far_line_share: float | None
     congestion_control: str
     retransmitted_share: float
     window_limited_share: float
@@ -275,9 +285,9 @@ def limit_of(seen: Circumstances) -> Limit:
         return "rate_cap"
     if (seen.host_cpu_share or 0.0) > seen.cpu_limit:
         return "host_cpu"
-    if (seen.far_cpu_share or 0.0) > seen.cpu_limit:
+    if (seen.far_cpu_share or 0.0) > seen.cpu_limit or (seen.far_line_share or 0.0) > FULL_SHARE:
         return "far_end"
-    if seen.window_limited_share > 0.5:
+    if seen.window_limited_share > (QUEUED_WINDOW_SHARE if seen.queue else WINDOW_SHARE):
         return "window"
     loss = seen.retransmitted_share > LOSS_SHARE and not seen.queue
     return "loss_under_reno" if loss and seen.congestion_control in LOSS_BASED else "nothing"

@@ -8,6 +8,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from agent.capacity import estimate, tcp, wire
 from agent.capacity.box import RouterWatch, Seen, targets_of
@@ -19,6 +20,7 @@ from agent.capacity.order import Grant, Wanted
 from agent.capacity.outcome import Options, Outcome, Progress, StopReason, TooBusy
 from agent.capacity.tally import Tally
 from agent.probe import ProbeFailed, Run, Site
+from config.school import contract_on
 
 IDLE_PINGS = 10
 IDLE_PING_PAUSE_SECONDS = 0.05
@@ -30,6 +32,8 @@ LEAST_SEARCH_ROUND_TRIPS = 25
 MOST_PINGS_OPEN = 8
 LEAST_SAMPLE_SECONDS = wire.SAMPLE_SECONDS / 2
 """A sub-interval that began late is not made up for by one so short that its rate is noise."""
+LATE_COUNTER_SECONDS = 3.5
+CUT = "a stream was cut in the middle of the test"
 PACED_SEGMENT_BYTES = 1460
 """Paced 64 KiB segments of loopback would come in lumps; a line's are no larger than this."""
 
@@ -78,6 +82,8 @@ class Exchange:
                 return self._run_on(control, dialer, closing)
             except wire.WireError as error:
                 raise ProbeFailed(f"the responder {error}") from None
+            except tcp.TooOldError as error:
+                raise ProbeFailed(str(error.strerror)) from None
 
     def _run_on(self, control: socket.socket, dialer: Dialer, closing: contextlib.ExitStack) -> Outcome:
         streams = min(self._grant.streams, self._options.streams or self._grant.streams)
@@ -121,13 +127,25 @@ class Exchange:
         return time.monotonic() - sent
 
     def _refuse_busy(self, cpu_share: float | None, users: Mark | None, way: Way) -> None:
-        full = self._grant.bits_per_second or _port_rate(self._site, way.interface or "")
+        port = _port_rate(self._site, way.interface or "")
+        known = (self._grant.bits_per_second, self._contracted(way), port)
+        full = min((rate for rate in known if rate), default=None)
         rate = users.bits / users.seconds if users and users.seconds else 0.0
         if why := self._options.why_too_busy(cpu_share or 0.0, rate, full):
             raise TooBusy(f"skipped: {why}")
 
+    def _contracted(self, way: Way) -> int | None:
+        """What the line is to carry in the test's direction, where the school says so."""
+        line = next((each for each in self._site.school.lines if each.id == way.line), None)
+        if line is None:
+            return None
+        contract = contract_on(line, datetime.now().astimezone().date())
+        rate = contract.down if self._wanted.direction == "down" else contract.up
+        return None if rate is None else int(rate)
+
     def _counter(self, way: Way) -> Counter | None:
-        return LineCounter(self._site, way.interface, self._wanted.direction) if way.interface else None
+        down = self._wanted.direction == "down"
+        return LineCounter(self._site.proc, self._site.sys, way.interface, down) if way.interface else None
 
     def _tune(self, socks: Sequence[socket.socket]) -> None:
         if self._wanted.direction == "down":
@@ -143,13 +161,12 @@ class Exchange:
             tcp.pace(socks, rate * (estimate.VERIFY_HEADROOM if self._wanted.mode == "verify" else 1.0))
 
     def _loaded_part(self, load: tcp.Load, way: Way, idle: list[float]) -> Outcome:
-        header_bytes = tcp.header_bytes(load.socks[0])
         cpu = CpuMeter(self._site.proc, self._site.sys)
         self._channel.send(wire.Go())
         self._channel.expect(wire.Started, ANSWER_SECONDS)
         counter = self._counter(way)
         start = time.monotonic()
-        tally = Tally(self._wanted.direction, header_bytes, counter, start)
+        tally = Tally(self._wanted.direction, tcp.framing(load.socks[0]), counter, start)
         self._begin(load)
         reason = self._until_enough(load, tally, start, statistics.median(idle))
         seconds = time.monotonic() - start
@@ -159,7 +176,8 @@ class Exchange:
         up = self._wanted.direction == "up"
         sender, receiver = (near, done.totals) if up else (done.totals, near)
         host_cpu_share = cpu.share()
-        seen = self._seen(way, tally, start, tcp.sent_once_bits(sender, header_bytes))
+        self._wait_for_line(tally)
+        seen = self._seen(way, tally, start, tcp.sent_once_bits(sender, tally.framed))
         return Outcome(
             received=tally.received(),
             users=tally.users() if self._watch is None else _steady(seen, tally.own),
@@ -167,7 +185,7 @@ class Exchange:
             way=seen.way,
             stop_reason=reason,
             seconds=seconds,
-            header_bytes=header_bytes,
+            framed=tally.framed,
             resent=tally.resent,
             sender=sender,
             receiver=receiver,
@@ -177,8 +195,15 @@ class Exchange:
             congestion_control=algorithm if up else done.congestion_control,
             host_cpu_share=host_cpu_share,
             far_cpu_share=done.cpu_share,
+            far_line_share=done.line_share,
             users_doubt=seen.doubt_bits_per_second,
         )
+
+    def _wait_for_line(self, tally: Tally) -> None:
+        """Some drivers refresh their counters each second or two only."""
+        deadline = time.monotonic() + LATE_COUNTER_SECONDS
+        while not tally.saw_test() and time.monotonic() < deadline:
+            time.sleep(LATE_COUNTER_SECONDS / 10)
 
     def _seen(self, way: Way, tally: Tally, start: float, sent: float) -> Seen:
         """What the counters say of the test's line: this host's own, else the router's."""
@@ -200,6 +225,8 @@ class Exchange:
             due = max(due + wire.SAMPLE_SECONDS, time.monotonic() + LEAST_SAMPLE_SECONDS)
             self._listen(tally, start, due)
             tally.count(load)
+            if load.cut:
+                self._await_done(tally)
             now = time.monotonic() - start
             if tick % 2 and len(self._open_pings) < MOST_PINGS_OPEN:
                 self._ping()
@@ -212,7 +239,7 @@ class Exchange:
         if self._done is not None and self._done.reason in ("bytes", "time"):
             return "bytes" if self._done.reason == "bytes" else "time"
         if self._done is not None:
-            raise ProbeFailed("the streams were cut in the middle of the test")
+            raise ProbeFailed(CUT)
         if self._run.stopped:
             return "stopped"
         if seconds >= most:
@@ -261,6 +288,9 @@ class Exchange:
         """Tell the responder to stop, and what it counted."""
         if self._done is None:
             self._channel.send(wire.Stop())
+        return self._await_done(tally)
+
+    def _await_done(self, tally: Tally) -> wire.Done:
         deadline = time.monotonic() + ANSWER_SECONDS
         while self._done is None and time.monotonic() < deadline:
             self._take(self._channel.receive(deadline - time.monotonic()), tally)

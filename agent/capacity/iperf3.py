@@ -89,7 +89,9 @@ class Test:
         lines = line_interfaces(site)
         interface = next((name for name, line in lines.items() if line == wanted.line), None)
         counters = {
-            name: LineCounter(site, name, wanted.direction) for name in lines if site.stands_on == "gateway"
+            name: LineCounter(site.proc, site.sys, name, wanted.direction == "down")
+            for name in lines
+            if site.stands_on == "gateway"
         }
         start = time.monotonic()
         self.moved_bytes = None

@@ -41,7 +41,7 @@ def way_of(site: Site, local: str, peer: str, lines: Mapping[str, str]) -> Way:
         return Way(why=SAME_HOST)
     if site.stands_on == "lan":
         return Way(why=IN_LAN)
-    interface = _interface_of(local)
+    interface = interface_of(local)
     if interface is None:
         return Way(why=NO_INTERFACE)
     if interface not in lines:
@@ -49,7 +49,7 @@ def way_of(site: Site, local: str, peer: str, lines: Mapping[str, str]) -> Way:
     return Way(line=lines[interface], interface=interface)
 
 
-def _interface_of(address: str) -> str | None:
+def interface_of(address: str) -> str | None:
     """The interface that holds a local address."""
     import psutil  # noqa: PLC0415
 
@@ -82,13 +82,13 @@ class Counter(Protocol):
 
 
 class LineCounter:
-    """Bits at the IP layer that one interface moved in the direction of a test since the first reading."""
+    """Bits at the IP layer that one interface took in, or gave out, since the first reading."""
 
-    def __init__(self, site: Site, interface: str, direction: str) -> None:
-        self._file = site.proc / "net/dev"
+    def __init__(self, proc: Path, sys: Path, interface: str, incoming: bool) -> None:
+        self._file = proc / "net/dev"
         self._interface = interface
-        self._down = direction == "down"
-        self._header_bytes = ETHERNET_HEADER_BYTES if _is_ethernet(site.sys, interface) else 0
+        self._incoming = incoming
+        self._header_bytes = ETHERNET_HEADER_BYTES if _is_ethernet(sys, interface) else 0
         self._first = self._read()
 
     def mark(self, seconds: float) -> Mark | None:
@@ -104,7 +104,7 @@ class LineCounter:
             return None
         moved, packets = (
             (counters.rx_bytes, counters.rx_packets)
-            if self._down
+            if self._incoming
             else (counters.tx_bytes, counters.tx_packets)
         )
         return 8 * (moved - self._header_bytes * packets)

@@ -13,6 +13,9 @@ from agent.capacity.line import Way
 from agent.probe import NoData
 from config.units import format_rate
 
+MERGED_FROM = 1.05
+"""Segments that hold this much more payload than the connection's own were several each."""
+
 StopReason = Literal["converged", "time", "bytes", "stopped", "deadline"]
 
 
@@ -62,7 +65,8 @@ class Received(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """Everything one test counted. ``received`` is by the receiver's clock, ``users`` what the line's counter
     moved beside the test (empty when it cannot be told), ``line_share`` the part of the test that it saw,
-    ``resent`` what this end sent again, ``users_doubt`` how much more the users may have moved (bit/s).
+    ``resent`` what this end sent again, ``users_doubt`` how much more the users may have moved (bit/s),
+    ``far_line_share`` how full the far end's own line was.
     """
 
     received: list[Mark]
@@ -71,7 +75,7 @@ class Outcome(msgspec.Struct, frozen=True):
     way: Way
     stop_reason: StopReason
     seconds: float
-    header_bytes: int
+    framed: tcp.Framing
     resent: list[Mark]
     sender: tcp.Totals
     receiver: tcp.Totals
@@ -81,15 +85,18 @@ class Outcome(msgspec.Struct, frozen=True):
     congestion_control: str
     host_cpu_share: float | None
     far_cpu_share: float | None
+    far_line_share: float | None = None
     users_doubt: float = 0.0
 
 
-def ip_marks(received: Sequence[Received], header_bytes: int) -> list[Mark]:
+def ip_marks(received: Sequence[Received], framed: tcp.Framing) -> list[Mark]:
     """Payload and segments → bits at the IP layer, by the segments that came.
 
     Payload behind a lost segment is counted only when the gap is filled. So what a segment holds is told by
-    the moment at which the least was missing: at any other it would seem too little.
+    the moment at which the least was missing: at any other it would seem too little. Where the host of a
+    virtual machine handed several segments over as one, only the payload tells.
     """
     payload = max((each.bytes / each.segments for each in received if each.segments), default=0.0)
-    bits_a_segment = 8 * (payload + header_bytes)
-    return [Mark(each.seconds, each.segments * bits_a_segment) for each in received]
+    if payload > MERGED_FROM * framed.payload_bytes:
+        return [Mark(each.seconds, framed.ip_bits(each.bytes, 0)) for each in received]
+    return [Mark(each.seconds, 8 * (payload + framed.header_bytes) * each.segments) for each in received]

@@ -73,7 +73,7 @@ def _read(wanted: Wanted, cap: int | None, outcome: Outcome, cpu_limit: float) -
     rate = estimate.rate_of_search(carried, interval, converged=converged)
     limited_by = estimate.limit_of(_seen(outcome, rate, cap, cpu_limit))
     sure = _doubt(outcome) <= UNSURE_SHARE * rate
-    steady = estimate.is_steady(carried, rate)
+    steady = estimate.is_steady(carried, interval.mean if interval else 0.0)
     bound = estimate.bound_of_search(limited_by, converged=converged and sure and steady)
     doubts = (*(() if sure else (UNSURE,)), *(() if steady else (UNSTEADY,)))
     return _Reading(rate, users, limited_by, bound, None, (*_notes(outcome), *doubts))
@@ -110,7 +110,12 @@ def _doubt_of_losses(outcome: Outcome) -> float:
     if least is None or abs(least) <= estimate.FEWEST_USERS_SHARE * received:
         return 0.0
     resent = estimate.last_two_thirds(outcome.resent) or 0.0
-    return max(0.0, least + resent) - max(0.0, least)
+    lost = max(0.0, least) * _retransmitted_share(outcome)
+    return max(0.0, least + resent) - max(0.0, least) + lost
+
+
+def _retransmitted_share(outcome: Outcome) -> float:
+    return outcome.sender.segments_retransmitted / max(1, outcome.sender.segments_sent)
 
 
 def _seen(outcome: Outcome, rate: float, cap: int | None, cpu_limit: float) -> estimate.Circumstances:
@@ -118,8 +123,9 @@ def _seen(outcome: Outcome, rate: float, cap: int | None, cpu_limit: float) -> e
     return estimate.Circumstances(
         host_cpu_share=outcome.host_cpu_share,
         far_cpu_share=outcome.far_cpu_share,
+        far_line_share=outcome.far_line_share,
         congestion_control=outcome.congestion_control,
-        retransmitted_share=sender.segments_retransmitted / max(1, sender.segments_sent),
+        retransmitted_share=_retransmitted_share(outcome),
         window_limited_share=sender.window_limited_microseconds / max(1, sender.busy_microseconds),
         queue=estimate.has_queue(_median(outcome.idle_round_trips), _loaded(outcome)),
         rate_bits_per_second=rate,
@@ -142,8 +148,9 @@ def _rate_fields(
     carried = estimate.carried(outcome.received, outcome.users)
     maximum = estimate.maximum_1s(carried)
     receiver = outcome.receiver
-    ip_bytes = receiver.bytes_received + outcome.header_bytes * receiver.segments_received
-    payload_share = receiver.bytes_received / ip_bytes if ip_bytes else 0.0
+    ip_bytes = outcome.framed.ip_bits(receiver.bytes_received, receiver.segments_received) / 8
+    whole = outcome.received[-1].bits / 8 if outcome.received else 0.0
+    payload_share = min(1.0, receiver.bytes_received / whole) if whole else 0.0
     counts = outcome.way.line is not None and (outcome.line_share or 0.0) >= COUNTS_FROM_SHARE
     return {
         "ip_bits_per_second": round(reading.rate),
@@ -158,7 +165,7 @@ def _rate_fields(
         "limited_by": reading.limited_by,
         "counts_for_line": counts,
         "line_share": outcome.line_share if outcome.way.line is not None else None,
-        "bytes": ip_bytes,
+        "bytes": round(ip_bytes),
         "note": "; ".join(reading.notes) or None,
     }
 

@@ -14,10 +14,10 @@ class Tally:
     """The counts of one test. Times are seconds since ``start`` on the monotonic clock."""
 
     def __init__(
-        self, direction: wire.Direction, header_bytes: int, counter: Counter | None, start: float
+        self, direction: wire.Direction, framed: tcp.Framing, counter: Counter | None, start: float
     ) -> None:
         self._down = direction == "down"
-        self._header_bytes = header_bytes
+        self.framed = framed
         self._counter = counter
         self._start = start
         self._received = [Received(0.0, 0, 0)]
@@ -42,12 +42,13 @@ class Tally:
         now = (before + time.monotonic()) / 2 - self._start
         if self._down:
             self._received.append(Received(now, totals.bytes_received, totals.segments_received))
+            self.framed = tcp.framing(load.socks[0], received=True)
             load.wake_every(tcp.quiet_bytes(totals.bytes_received, now))
         else:
-            own = totals.bytes_sent + self._header_bytes * totals.segments_sent
-            self._sent.append(Mark(now, 8.0 * own))
-            segment_bytes = self._header_bytes + totals.bytes_sent / max(1, totals.segments_sent)
-            self._resent.append(Mark(now, 8.0 * totals.segments_retransmitted * segment_bytes))
+            own = self.framed.ip_bits(totals.bytes_sent, totals.segments_sent)
+            self._sent.append(Mark(now, own))
+            again = totals.segments_retransmitted / max(1, totals.segments_sent)
+            self._resent.append(Mark(now, own * again))
 
     def _read_line(self) -> None:
         before = time.monotonic()
@@ -68,7 +69,7 @@ class Tally:
 
     def received(self) -> list[Mark]:
         """What the receiver got, at the IP layer."""
-        return ip_marks(self._received, self._header_bytes)
+        return ip_marks(self._received, self.framed)
 
     def carried(self) -> list[Mark]:
         """What the line carried: the test, and the users' traffic where the line's counter saw the test."""
@@ -79,12 +80,23 @@ class Tally:
         got = self.received()[-1].bits
         return self._line_marks[-1].bits / got if got and len(self._line_marks) > 1 else None
 
+    def saw_test(self) -> bool:
+        """True once the line's counter has shown enough of the test, or where there is none to wait for."""
+        if self._counter is None:
+            return True
+        self._read_line()
+        return (self.line_share() or 0.0) >= COUNTS_FROM_SHARE
+
     def users(self) -> list[Mark]:
         """What the line moved beside the test; empty where its counter did not see the test. Sent segments
-        that were dropped before the line make it too small, below 0 even: then there is nothing to add.
+        that were dropped before the line make it too small, below 0 even: then there is nothing to add. Of
+        what users sent as much was lost behind the counter as of what we sent.
         """
         share = self.line_share()
         if share is None or share < COUNTS_FROM_SHARE:
             return []
         line, own = estimate.straightened(self._line_marks), self.own
-        return [Mark(mark.seconds, mark.bits - estimate.bits_at(own, mark.seconds)) for mark in line]
+        arrived = 1.0 - self._resent[-1].bits / own[-1].bits if own[-1].bits else 1.0
+        return [
+            Mark(mark.seconds, arrived * (mark.bits - estimate.bits_at(own, mark.seconds))) for mark in line
+        ]

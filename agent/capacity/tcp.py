@@ -7,6 +7,7 @@ MSG_TRUNC (tcp(7)), and both count by TCP_INFO, so that a rate is what the recei
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -50,30 +51,61 @@ def _pairs(first: Totals, second: Totals) -> zip[tuple[int, int]]:
 
 
 class TcpInfo(msgspec.Struct, frozen=True):
-    """What a test needs of the kernel's struct tcp_info (linux/tcp.h)."""
+    """What a test needs of the kernel's struct tcp_info (linux/tcp.h); payload of a segment each way."""
 
     timestamps: bool
-    segment_bytes: int
+    sent_segment_bytes: int
+    received_segment_bytes: int
     totals: Totals
 
 
+class TooOldError(OSError):
+    """The kernel counts too little for a test."""
+
+    def __init__(self) -> None:
+        what = "this kernel does not count the segments of a connection; Linux 4.6 and newer do"
+        super().__init__(errno.EOPNOTSUPP, what)
+
+
+class Framing(msgspec.Struct, frozen=True):
+    """A connection's segments: bytes of their IP and TCP headers, options included, and of their payload."""
+
+    header_bytes: int
+    payload_bytes: int
+
+    def ip_bits(self, payload: float, segments: float) -> float:
+        """So much payload in so many segments, at the IP layer. Where a virtual machine's host handed several
+        over as one, they were more.
+        """
+        return 8.0 * (payload + self.header_bytes * max(segments, payload / self.payload_bytes))
+
+
 _TCP_INFO_BYTES = 232
-_U32 = {"snd_mss": 16, "total_retrans": 100, "data_segs_in": 152, "data_segs_out": 156}
+_COUNTS_SEGMENTS = 160
+_COUNTS_SENT_BYTES = 208
+"""How long the structure is since Linux 4.6 and since 4.19."""
+_U32 = {"snd_mss": 16, "rcv_mss": 20, "total_retrans": 100, "data_segs_in": 152, "data_segs_out": 156}
 _U64 = {"bytes_received": 128, "busy": 168, "rwnd_limited": 176, "sndbuf_limited": 184, "bytes_sent": 200}
 
 
 def parse_tcp_info(raw: bytes) -> TcpInfo:
-    """The kernel's struct tcp_info. What an older kernel does not give is 0."""
+    """The kernel's struct tcp_info. Raises TooOldError."""
+    if len(raw) < _COUNTS_SEGMENTS:
+        raise TooOldError
+    counts_sent_bytes = len(raw) >= _COUNTS_SENT_BYTES
     raw = raw.ljust(_TCP_INFO_BYTES, b"\0")
     small = {name: struct.unpack_from("=I", raw, offset)[0] for name, offset in _U32.items()}
     large = {name: struct.unpack_from("=Q", raw, offset)[0] for name, offset in _U64.items()}
     return TcpInfo(
         timestamps=bool(raw[5] & _TCPI_OPT_TIMESTAMPS),
-        segment_bytes=small["snd_mss"],
+        sent_segment_bytes=small["snd_mss"],
+        received_segment_bytes=small["rcv_mss"],
         totals=Totals(
             bytes_received=large["bytes_received"],
             segments_received=small["data_segs_in"],
-            bytes_sent=large["bytes_sent"],
+            bytes_sent=large["bytes_sent"]
+            if counts_sent_bytes
+            else small["data_segs_out"] * small["snd_mss"],
             segments_sent=small["data_segs_out"],
             segments_retransmitted=small["total_retrans"],
             busy_microseconds=large["busy"],
@@ -83,7 +115,7 @@ def parse_tcp_info(raw: bytes) -> TcpInfo:
 
 
 def tcp_info(sock: socket.socket) -> TcpInfo:
-    """Ask the kernel. Raises OSError on a closed socket."""
+    """Ask the kernel. Raises OSError on a closed socket, TooOldError where it counts too little."""
     return parse_tcp_info(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES))
 
 
@@ -92,16 +124,17 @@ def totals_of(socks: Sequence[socket.socket]) -> Totals:
     return sum((tcp_info(sock).totals for sock in socks), Totals())
 
 
-def header_bytes(sock: socket.socket) -> int:
-    """IP and TCP header of each data segment of this connection, options included."""
+def framing(sock: socket.socket, *, received: bool = False) -> Framing:
+    """Of what this connection sends, or of what it has ``received`` until now."""
     info = tcp_info(sock)
-    return _IP_AND_TCP_BYTES[sock.family] + (TIMESTAMP_BYTES if info.timestamps else 0)
+    header = _IP_AND_TCP_BYTES[sock.family] + (TIMESTAMP_BYTES if info.timestamps else 0)
+    return Framing(header, max(1, info.received_segment_bytes if received else info.sent_segment_bytes))
 
 
-def sent_once_bits(sender: Totals, header: int) -> float:
+def sent_once_bits(sender: Totals, framed: Framing) -> float:
     """What a sender sent at the IP layer, without what it sent again."""
-    whole = sender.bytes_sent + header * sender.segments_sent
-    return 8.0 * whole * (1 - sender.segments_retransmitted / max(1, sender.segments_sent))
+    whole = framed.ip_bits(sender.bytes_sent, sender.segments_sent)
+    return whole * (1 - sender.segments_retransmitted / max(1, sender.segments_sent))
 
 
 def pace(socks: Sequence[socket.socket], ip_bits_per_second: float) -> None:
@@ -111,8 +144,8 @@ def pace(socks: Sequence[socket.socket], ip_bits_per_second: float) -> None:
     in 64, which Linux takes since 4.20.
     """
     for sock in socks:
-        payload = tcp_info(sock).segment_bytes
-        share = payload / (payload + header_bytes(sock))
+        framed = framing(sock)
+        share = framed.payload_bytes / (framed.payload_bytes + framed.header_bytes)
         rate = max(1, round(ip_bits_per_second * share / 8 / len(socks)))
         sock.setsockopt(
             socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=I" if rate < 2**32 else "=Q", rate)
@@ -165,10 +198,12 @@ class Load:
         self._before = totals_of(self.socks)
         self._after: Totals | None = None
         self._source: int | None = None
+        self._budget: Budget | None = None
         self._stopping = threading.Lock()
 
     def fill(self, budget: Budget) -> None:
         """Send until the budget is spent or the load is stopped."""
+        self._budget = budget
         source = self._source = _source()
         for sock in self.socks:
             sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, MOST_UNSENT_BYTES)
@@ -187,6 +222,12 @@ class Load:
     def ended(self) -> bool:
         """True once every stream's thread is done: the budget spent, or the other end gone."""
         return not any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def cut(self) -> bool:
+        """True when a stream ended before its time: the others do not make up for it."""
+        spent = self._budget is not None and self._budget.spent
+        return not spent and not all(thread.is_alive() for thread in self._threads)
 
     def wake_every(self, payload_bytes: int) -> None:
         """Let draining threads sleep until so much has come: 1 Gbit/s has 80,000 segments a second."""

@@ -93,6 +93,8 @@ class Done(_Message, frozen=True):
     totals: Totals
     cpu_share: float | None
     congestion_control: str
+    line_share: float | None = None
+    """How full the far end's own line was, 0 to 1, where it knows what that line carries."""
 
 
 AgentMessage = Hello | Attach | Ping | Go | Stop

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from agent.capacity.estimate import VERIFY_HEADROOM
 from agent.capacity.tcp import MOST_UNSENT_BYTES
 from collector.responder.denied import Denied
 from collector.responder.far_ends import FarEnd, FarEnds
@@ -215,7 +216,7 @@ class TicketOffice:
             ticket.direction,
             ticket.family,
             ticket.mode,
-            ticket.bits_per_second or far_end.most_rate or SETUP_RATE,
+            _taken(ticket, far_end.most_rate),
             ticket.bytes,
             now,
             now + timedelta(seconds=most_seconds),
@@ -253,6 +254,13 @@ class TicketOffice:
             wait = max(1, round(asked[0] + HOUR_SECONDS - now))
             raise Denied(429, f"{len(asked)} tests in the last hour are the most allowed", wait)
         asked.append(now)
+
+
+def _taken(ticket: Ticket, most: int | None) -> int:
+    """What it takes of its far end's line, bit/s: a verify run paces above what it asks."""
+    rate = ticket.bits_per_second or most or SETUP_RATE
+    paced = round(rate * VERIFY_HEADROOM) if ticket.mode == "verify" else rate
+    return paced if most is None else max(rate, min(paced, most))
 
 
 def _bytes_of(rate: int | None, seconds: float, streams: int) -> int:

@@ -181,7 +181,7 @@ class Responder:
 
     def _open(self, control: socket.socket, hello: wire.Hello, rest: bytes) -> None:
         ticket = self._admitted(control, hello)
-        session = Session(control, hello, ticket, rest)
+        session = Session(control, hello, ticket, rest, self._settings.slots.county_line)
         thread = threading.Thread(
             target=self._serve, args=(session,), name=f"test {ticket.agent}", daemon=True
         )

@@ -12,12 +12,14 @@ import time
 from agent.capacity import tcp, wire
 from agent.capacity.cpu import CpuMeter
 from agent.capacity.estimate import VERIFY_HEADROOM
+from collector.responder.own_line import OwnLine
 from collector.responder.ticket import Ticket
 
 SETUP_SECONDS = 10.0
 """From Welcome to Go: the agent opens its streams and measures the idle round trip."""
 GATHER_SECONDS = 5.0
 SLACK_SECONDS = 1.0
+BEYOND_RATE = 1.2
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +27,21 @@ log = logging.getLogger(__name__)
 class Session:
     """A test that was admitted. ``run()`` is its thread; ``attach()`` is called from the acceptor's."""
 
-    def __init__(self, control: socket.socket, hello: wire.Hello, ticket: Ticket, received: bytes) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        hello: wire.Hello,
+        ticket: Ticket,
+        received: bytes,
+        own_line_rate: float | None = None,
+    ) -> None:
         self.id = secrets.token_hex(16)
         self.ticket = ticket
         self.moved_bytes = 0
         self._hello = hello
         self._control = control
         self._channel = wire.Channel(control, wire.FROM_AGENT, received)
+        self._own_line_rate = own_line_rate
         self._wanted = max(1, min(hello.streams, ticket.streams))
         self._socks: list[socket.socket] = []
         self._gathered = threading.Condition()
@@ -102,7 +112,7 @@ class Session:
     def _serve(self) -> None:
         tcp.choose_congestion_control(self._socks, self._hello.congestion_control)
         load, budget = self._prepare()
-        cpu = CpuMeter()
+        cpu, own_line = CpuMeter(), self._own_line()
         self._channel.send(wire.Started())
         if self.ticket.direction == "down":
             load.fill(budget)
@@ -113,13 +123,20 @@ class Session:
         algorithm = tcp.congestion_control(load.socks[0])
         self._note_moved(load)
         load.stop()
-        self._channel.send(wire.Done(reason, totals, cpu.share(), algorithm))
+        full = own_line.share() if own_line else None
+        self._channel.send(wire.Done(reason, totals, cpu.share(), algorithm, full))
         self._linger()
         log.info(
             "capacity test done agent=%s direction=%s family=%s mode=%s reason=%s bytes=%d",
             *(self.ticket.agent, self.ticket.direction, self.ticket.family, self.ticket.mode),
             *(reason, totals.bytes_sent + totals.bytes_received),
         )
+
+    def _own_line(self) -> OwnLine | None:
+        if self._own_line_rate is None:
+            return None
+        local = str(self._control.getsockname()[0]).partition("%")[0]
+        return OwnLine(self._own_line_rate, local, incoming=self.ticket.direction == "up")
 
     def _prepare(self) -> tuple[tcp.Load, tcp.Budget]:
         with self._gathered:
@@ -145,9 +162,16 @@ class Session:
         moved = load.totals().bytes_received
         if (budget.spent and load.ended) or moved >= self.ticket.bytes:
             return "bytes"
-        if load.ended:
+        if load.cut:
             return "lost"
+        if self._goes_beyond_its_rate(8 * moved, seconds):
+            return "bytes"
         return "time" if seconds > self.ticket.seconds + SLACK_SECONDS else None
+
+    def _goes_beyond_its_rate(self, bits: int, seconds: float) -> bool:
+        """Whoever sends to us keeps the rate itself; one who does not has no more to say."""
+        rate = self.ticket.bits_per_second
+        return rate is not None and bits > BEYOND_RATE * rate * (seconds + SLACK_SECONDS)
 
     def _stopped_until(self, deadline: float) -> bool:
         """Echo pings until that time; True when the agent says Stop."""

@@ -27,7 +27,12 @@ from config.verdict import Verdict
 ORDER_HOLDS = timedelta(hours=24)
 BAD_GRADES = frozenset({"C", "D", "F"})
 """Latency under load of 60 ms and more asks for another look."""
+LATENCY = "latency under load"
+LATENCY_KNOWN = timedelta(days=30)
+"""A line that is known for it is not looked at again each time: its next test would see it too."""
 WAYS: tuple[Way, ...] = ("down", "up")
+AFTER_TEST = timedelta(milliseconds=1)
+"""What a test noticed is news to that test itself."""
 IDLE = timedelta(minutes=15)
 """A school that needs nothing is judged again for a test after that at the latest."""
 PORT_TRUSTED = timedelta(minutes=5)
@@ -196,8 +201,17 @@ class SlotRoom:
     def _take_result(self, school: School, point: Point) -> None:
         tags, at = point.tags, moment_of(point)
         self._idle.pop(school.id, None)
-        if point.fields.get("latency_grade") in BAD_GRADES and tags.get("mode") == "verify":
-            self._notice(school, tags.get("line"), at, "latency under load")
+        if point.fields.get("latency_grade") in BAD_GRADES and not self._is_known_late(
+            school, tags.get("line")
+        ):
+            self._notice(school, tags.get("line"), at + AFTER_TEST, LATENCY)
+
+    def _is_known_late(self, school: School, line: str | None) -> bool:
+        now = self._now()
+        triggers = self._ledger.standing(school.id, now, now).triggers
+        return any(
+            (each.line, each.why) == (line, LATENCY) and now - each.at < LATENCY_KNOWN for each in triggers
+        )
 
     def _watch_port(self, school: School, point: Point) -> None:
         speed, line = point.fields.get("port_bits_per_second"), point.tags["line"]

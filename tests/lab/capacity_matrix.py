@@ -76,8 +76,9 @@ def search(lines: Lines, *, only: int, iperf_seconds: int) -> Iterator[Row]:
     for setting, direction, family in itertools.product(_some(SETTINGS, only), DIRECTIONS, FAMILIES):
         line = setting.on(lines)
         (point,) = line.measured(family, [MACHINE | {"mode": "search", "directions": [direction]}])
-        right = search_is_right(point, setting.rate) and thrifty(point, setting.rate)
         theirs, moved = line.iperf3(family, direction, iperf_seconds)
+        in_ten_seconds = moved * IPERF_SECONDS / iperf_seconds
+        right = search_is_right(point, setting.rate) and thrifty(point, setting.rate, in_ten_seconds)
         yield Row(
             "search", f"{setting} {direction} {family}", _said(point, setting.rate),
             f"iperf3 {theirs / setting.rate - 1:+.1%} {moved / M:.0f} MB",
@@ -98,9 +99,9 @@ def search_is_right(point: Point, rate: int) -> bool:
     return settled and abs(number(point, "ip_bits_per_second") / rate - 1) <= SEARCH_TOLERANCE
 
 
-def thrifty(point: Point, rate: int) -> bool:
-    """From 100 Mbit/s on it moved at most a third of what 10 s of iperf3 move."""
-    return rate < THRIFTY_FROM or number(point, "bytes") <= rate / 8 * IPERF_SECONDS / 3
+def thrifty(point: Point, rate: int, moved: float) -> bool:
+    """From 100 Mbit/s on it moved at most a third of what 10 s of iperf3 ``moved``."""
+    return rate < THRIFTY_FROM or number(point, "bytes") <= moved / 3
 
 
 def verify(lines: Lines, *, only: int, iperf_seconds: int) -> Iterator[Row]:

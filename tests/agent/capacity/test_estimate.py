@@ -9,6 +9,7 @@ import pytest
 from agent.capacity import estimate
 from agent.capacity.estimate import Circumstances, Convergence, Mark
 from agent.capacity.outcome import Options, Received, ip_marks
+from agent.capacity.tcp import Framing
 
 
 def marks_of(rates: list[float], step: float = 0.05) -> list[Mark]:
@@ -53,6 +54,7 @@ def test_a_rate_that_comes_in_fits_and_starts_is_not_steady() -> None:
     fits = marks_of(([285e6] * 30 + [315e6] * 24 + [284e6] * 20) * 3)
     assert not estimate.is_steady(fits, 284.6e6)
     assert estimate.is_steady(marks_of([285e6, 288e6] * 50), 285e6)
+    assert not estimate.is_steady(marks_of([100e6] * 18 + [0.0] * 2 + [100e6] * 18), 100e6)
     assert estimate.is_steady(
         marks_of([400e6] * 20 + [285e6] * 80), 285e6
     )  # a burst at first is no line's rate
@@ -62,9 +64,19 @@ def test_a_lost_segment_holds_up_payload_and_no_rate() -> None:
     """Segments of 1,000 bytes come evenly; one in nine times the payload behind a gap is not yet counted."""
     steady = [Received(each * 0.05, 100_000 * each, 100 * each) for each in range(10)]
     behind = Received(0.5, 900_000 - 40_000, 1_000)
-    marks = ip_marks([*steady, behind], header_bytes=40)
+    marks = ip_marks([*steady, behind], Framing(header_bytes=40, payload_bytes=1_000))
     assert estimate.rates(marks) == pytest.approx([100 * 1_040 * 8 / 0.05] * 10)
-    assert ip_marks([Received(0.0, 0, 0)], 40) == [Mark(0.0, 0.0)]
+    assert ip_marks([Received(0.0, 0, 0)], Framing(40, 1_000)) == [Mark(0.0, 0.0)]
+
+
+def test_segments_that_a_virtual_machines_host_merged_are_counted_by_their_payload() -> None:
+    """44 at a time at first, then 20, at one rate: 1 GbE is 975.3 Mbit/s at the IP layer."""
+    framed, step = Framing(header_bytes=52, payload_bytes=1_448), 1_448 * 4_064
+    received = [
+        Received(each * 0.05, each * step, round(4_064 * (min(each, 6) / 44 + max(0, each - 6) / 20)))
+        for each in range(20)
+    ]
+    assert estimate.rates(ip_marks(received, framed)) == pytest.approx([975.36e6] * 19, rel=1e-3)
 
 
 def test_a_search_says_no_more_than_a_whole_second_carried() -> None:
@@ -119,9 +131,9 @@ def test_delay_that_keeps_growing() -> None:
 
 
 CLEAN = {
-    "host_cpu_share": 0.2, "far_cpu_share": 0.2, "congestion_control": "bbr", "retransmitted_share": 0.0,
-    "window_limited_share": 0.0, "queue": False, "rate_bits_per_second": 1e8, "cap_bits_per_second": None,
-    "cpu_limit": 0.85,
+    "host_cpu_share": 0.2, "far_cpu_share": 0.2, "far_line_share": 0.7, "congestion_control": "bbr",
+    "retransmitted_share": 0.0, "window_limited_share": 0.0, "queue": False, "rate_bits_per_second": 1e8,
+    "cap_bits_per_second": None, "cpu_limit": 0.85,
 }  # fmt: skip
 
 
@@ -135,7 +147,11 @@ CLEAN = {
         ({"cap_bits_per_second": 100_000_000}, "rate_cap"),
         ({"cap_bits_per_second": 200_000_000}, "nothing"),
         ({"cap_bits_per_second": 100_000_000, "host_cpu_share": 1.0}, "rate_cap"),
-        ({"window_limited_share": 0.6}, "window"),
+        ({"far_line_share": 0.91}, "far_end"),
+        ({"far_line_share": None}, "nothing"),
+        ({"window_limited_share": 0.11}, "window"),
+        ({"window_limited_share": 0.4, "queue": True}, "nothing"),
+        ({"window_limited_share": 0.6, "queue": True}, "window"),
         ({"congestion_control": "reno", "retransmitted_share": 0.001}, "loss_under_reno"),
         ({"congestion_control": "cubic", "retransmitted_share": 0.001}, "loss_under_reno"),
         ({"congestion_control": "reno", "retransmitted_share": 0.001, "queue": True}, "nothing"),

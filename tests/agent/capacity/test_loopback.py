@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from typing import Any
 
@@ -11,13 +12,14 @@ from agent.capacity.wire import Family
 from agent.commands.capacity import status_of, text_of
 from agent.probe import NoData, ProbeFailed, Run, Site
 from agent.probes.capacity import Capacity, Settings
+from collector.responder.settings import SlotSettings
 from config.clock import SystemClock
 from config.measurements import check
 from config.points import encode
 from config.school import Line, School
 from config.settings import SettingsError
 from config.units import BitsPerSecond, Seconds
-from tests.agent.capacity.far_end import a_run, far_end, number
+from tests.agent.capacity.far_end import FarEnd, a_run, far_end, number
 
 pytestmark = pytest.mark.quiet
 
@@ -79,6 +81,36 @@ def test_the_byte_cap_ends_a_test() -> None:
     for point in points:
         assert point.fields["stop_reason"] == "bytes"
         assert point.fields["bound"] == "lower"
+
+
+@pytest.mark.parametrize("direction", ["down", "up"])
+def test_a_stream_that_is_cut_gives_nothing_since_the_others_do_not_make_up_for_it(direction: Any) -> None:
+    settings = Settings(
+        mode="verify", rate=BitsPerSecond(60_000_000), families=("ipv4",), directions=(direction,), streams=2
+    )
+    with far_end() as served:
+        cutting = threading.Timer(1.5, lambda: _a_stream(served).shutdown(socket.SHUT_RDWR))
+        cutting.start()
+        with pytest.raises(ProbeFailed, match="a stream was cut"):
+            Capacity(settings, served.site()).measure(a_run())
+
+
+def _a_stream(served: FarEnd) -> socket.socket:
+    (session,) = served.responder._sessions.values()
+    assert session._load is not None
+    return session._load.socks[0]
+
+
+def test_a_full_line_at_the_far_end_is_no_upper_bound() -> None:
+    """Loopback stands for the responder's own line, which the test itself fills."""
+    slots = SlotSettings(county_line=BitsPerSecond(30_000_000))
+    settings = Settings(mode="search", max_rate=BitsPerSecond(100_000_000), families=("ipv4",))
+    with far_end(slots=slots, **QUICK) as served:
+        points = Capacity(settings, served.site()).measure(a_run())
+    assert {(point.fields["limited_by"], point.fields["bound"]) for point in points} <= {
+        ("far_end", "lower"), ("rate_cap", "lower"),
+    }  # fmt: skip
+    assert any(point.fields["limited_by"] == "far_end" for point in points)
 
 
 def test_without_a_collector_there_is_nothing_to_measure() -> None:

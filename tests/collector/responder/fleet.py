@@ -63,6 +63,7 @@ class County:
         self.true_rates = true_rates
         self.calendar = calendar or SchoolCalendar()
         self.now = start
+        self.grade = "A"
         self.ran: list[Ran] = []
         self.refusals: list[tuple[str, str]] = []
         self.evidence: dict[str, list[Evidence]] = {name: [] for name in true_rates}
@@ -157,7 +158,7 @@ class County:
         rate = min(self.true_rates[name], grant.bits_per_second or 10**10)
         moved = round(rate * seconds / 8)
         passed = rate >= (test.bits_per_second or 0) if verifies else None
-        return seconds, moved, point_of(grant, rate, moved, passed, starts)
+        return seconds, moved, point_of(grant, rate, moved, passed, starts, grade=self.grade)
 
     def _push(self, name: str) -> None:
         """A test is over: its slot is given back, and its result comes."""
@@ -168,7 +169,7 @@ class County:
             self.office.on_points(name, [point])
 
 
-def point_of(grant: Grant, rate: int, moved: int, passed: bool | None, at: datetime) -> Point:
+def point_of(grant: Grant, rate: int, moved: int, passed: bool | None, at: datetime, *, grade: str) -> Point:
     """What an agent would tell of such a test."""
     test = grant.test
     assert test is not None
@@ -180,7 +181,7 @@ def point_of(grant: Grant, rate: int, moved: int, passed: bool | None, at: datet
     bound = "lower" if passed or capped else "upper" if passed is False else "equal"
     fields: dict[str, FieldValue] = {
         "ip_bits_per_second": rate, "bytes": moved, "bound": bound, "counts_for_line": True,
-        "limited_by": "rate_cap" if capped else "nothing", "stop_reason": "time", "latency_grade": "A",
+        "limited_by": "rate_cap" if capped else "nothing", "stop_reason": "time", "latency_grade": grade,
     }  # fmt: skip
     if passed is not None:
         fields |= {"passed": passed, "asked_bits_per_second": test.bits_per_second or 0}

@@ -135,10 +135,8 @@ def _peak(county: County) -> None:
         county.evidence["s1"].append(peak)
 
 
-@pytest.mark.parametrize("why", ["the port changed from 1 Gbit/s to 100 Mbit/s", "latency under load", ""])
-def test_a_change_of_the_port_and_latency_under_load_ask_for_a_verify_at_once(
-    make_county: MakeCounty, why: str
-) -> None:
+@pytest.mark.parametrize("why", ["the port changed from 1 Gbit/s to 100 Mbit/s", ""])
+def test_a_change_of_the_port_asks_for_a_verify_at_once(make_county: MakeCounty, why: str) -> None:
     """Whichever collector heard of it, and whichever is asked."""
     county = make_county({"s1": 500 * M}, SlotSettings(poll=Seconds(600)), MONDAY)
     county.run_until(MONDAY + timedelta(days=2), 600)
@@ -154,17 +152,26 @@ def test_a_change_of_the_port_and_latency_under_load_ask_for_a_verify_at_once(
 
 def _told(why: str, at: float) -> list[Point]:
     """What agents tell when that happens, and when nothing does."""
-    grade = "C" if why == "latency under load" else "B"
     verify = {"line": "l1", "responder": "county", "direction": "down", "family": "ipv4", "mode": "verify"}
     speeds = (1000 * M, 1000 * M, 100 * M if why.startswith("the port") else 1000 * M)
     port = {"interface": "wan", "line": "l1"}
     return [
-        Point("capacity", verify, {"latency_grade": grade}, round(at * 1e9)),
+        Point("capacity", verify, {"latency_grade": "B"}, round(at * 1e9)),
         *(
             Point("interface", port, {"port_bits_per_second": speed}, round((at + second) * 1e9))
             for second, speed in enumerate(speeds)
         ),
     ]
+
+
+def test_latency_under_load_is_looked_at_once_more_and_no_further(make_county: MakeCounty) -> None:
+    county = make_county({"s1": 500 * M}, SlotSettings(poll=Seconds(600)), MONDAY)
+    county.run_until(MONDAY + timedelta(days=2), 600)
+    county.grade, before = "C", len(county.ran)
+    county.ledger.notice("s1", Trigger("l1", county.now, "a plateau"))
+    county.run_until(MONDAY + timedelta(days=3), 600)
+    new = [(each.why, each.direction) for each in county.ran[before:]]
+    assert new == [("a plateau", "down"), ("latency under load", "down")]
 
 
 def test_a_plateau_on_a_line_that_is_not_known_is_looked_into_at_once(make_county: MakeCounty) -> None:
