@@ -96,7 +96,9 @@ class Exchange:
         local, peer = control.getsockname()[0], control.getpeername()[0]
         way = way_of(self._site, local.partition("%")[0], peer.partition("%")[0], self._lines)
         if self._site.stands_on == "lan" and way.why == IN_LAN and targets_of(self._site):
-            self._watch = closing.enter_context(RouterWatch(self._site, self._wanted.direction))
+            self._watch = closing.enter_context(
+                RouterWatch(self._site, self._wanted.direction, self._wanted.line)
+            )
         idle = self._idle(way)
         segment = PACED_SEGMENT_BYTES if self._wanted.mode == "verify" else None
         socks = [closing.enter_context(dialer.attach(session, segment)) for _ in range(streams)]
