@@ -26,7 +26,11 @@ from config.units import format_rate
 
 HOUR_SECONDS = 3600.0
 SETUP_RATE = 10_000_000_000
-"""A search without a rate may move what a line of 10 Gbit/s carries in its time."""
+"""A search without a rate is reckoned as one of a line of 10 Gbit/s."""
+SEARCH_SHARE = 0.25
+"""The part of a school's month that one search may move. Its rate for all of its time may be more than a
+month has, and most settle in 1.6 s, which at 10 Gbit/s are 2 GB. One that its bytes end gives a lower bound.
+"""
 
 
 class TicketRequest(msgspec.Struct, frozen=True):
@@ -194,7 +198,7 @@ class TicketOffice:
             direction=need.direction,
             family="ipv6" if chosen.family == "ipv6" else "ipv4",
             mode=need.mode,
-            bytes=min(int(settings.max_bytes), _bytes_of(rate, seconds, streams)),
+            bytes=self._most_bytes(chosen, request.method, _load_of(rate, seconds), streams),
             seconds=seconds,
             streams=streams,
             bits_per_second=rate,
@@ -203,6 +207,16 @@ class TicketOffice:
             holder=request.holder,
             nonce=new_nonce(),
         )
+
+    def _most_bytes(self, chosen: Chosen, method: str, load: int, streams: int) -> int:
+        """What a test may move: its load, and what may wait unsent in the sender's buffers.
+
+        The month bounds a search unless somebody forces it. No bytes end an iperf3 test: all that it could
+        move is set aside.
+        """
+        if chosen.need.mode == "search" and method == "tcp" and not chosen.purpose.forced:
+            load = min(load, round(SEARCH_SHARE * self._settings.slots.bytes_per_month))
+        return min(int(self._settings.max_bytes), load + 2 * MOST_UNSENT_BYTES * streams)
 
     def _reserved(self, ticket: Ticket, far_end: FarEnd) -> GrantedTest:
         """What the ledger keeps: until when it is surely over, and what it may take of the line."""
@@ -263,6 +277,6 @@ def _taken(ticket: Ticket, most: int | None) -> int:
     return paced if most is None else max(rate, min(paced, most))
 
 
-def _bytes_of(rate: int | None, seconds: float, streams: int) -> int:
-    """What the rate moves in that time, a tenth more, and what may wait unsent in the sender's buffers."""
-    return round((rate or SETUP_RATE) * seconds / 8 * 1.1) + 2 * MOST_UNSENT_BYTES * streams
+def _load_of(rate: int | None, seconds: float) -> int:
+    """What the rate moves in that time, in bytes, and a tenth more."""
+    return round((rate or SETUP_RATE) * seconds / 8 * 1.1)

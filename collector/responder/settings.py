@@ -23,7 +23,7 @@ class SlotSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at_once: Count = 1
     """Its tests at one time where ``county_line`` is absent."""
     bytes_per_month: Bytes = Bytes(20 * 10**9)
-    """Of one school's tests, in a calendar month."""
+    """Of one school's tests, in a calendar month; one search may move a quarter of it."""
     in_lessons: bool = False
     """true: schools are tested in lessons too."""
     ahead_school_days: Count = 3

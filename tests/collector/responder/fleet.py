@@ -157,6 +157,7 @@ class County:
         seconds = 4.0 if verifies else self._random.uniform(1.6, 10.0)
         rate = min(self.true_rates[name], grant.bits_per_second or 10**10)
         moved = round(rate * seconds / 8)
+        moved = moved if verifies else min(moved, grant.bytes)
         passed = rate >= (test.bits_per_second or 0) if verifies else None
         return seconds, moved, point_of(grant, rate, moved, passed, starts, grade=self.grade)
 
@@ -178,10 +179,12 @@ def point_of(grant: Grant, rate: int, moved: int, passed: bool | None, at: datet
         "family": test.family, "mode": test.mode, "method": "tcp",
     }  # fmt: skip
     capped = passed is None and rate >= 0.95 * (grant.bits_per_second or 10**12)
-    bound = "lower" if passed or capped else "upper" if passed is False else "equal"
+    cut = passed is None and moved >= grant.bytes
+    bound = "lower" if passed or capped or cut else "upper" if passed is False else "equal"
     fields: dict[str, FieldValue] = {
         "ip_bits_per_second": rate, "bytes": moved, "bound": bound, "counts_for_line": True,
-        "limited_by": "rate_cap" if capped else "nothing", "stop_reason": "time", "latency_grade": grade,
+        "limited_by": "rate_cap" if capped else "nothing", "stop_reason": "bytes" if cut else "time",
+        "latency_grade": grade,
     }  # fmt: skip
     if passed is not None:
         fields |= {"passed": passed, "asked_bits_per_second": test.bits_per_second or 0}

@@ -71,13 +71,24 @@ def test_a_county_of_300_schools_is_tested_in_a_day_within_share_hours_and_bytes
 
 
 def test_a_schools_bytes_of_the_month_end_its_tests(make_county: MakeCounty) -> None:
-    budget = 300 * 10**6
+    budget = 70 * 10**6
     county = make_county(
         {"s1": 100 * M}, SlotSettings(bytes_per_month=Bytes(budget), poll=Seconds(POLL)), MONDAY
     )
     county.run_until(MONDAY + timedelta(days=3), POLL)
     assert 0 < sum(each.bytes for each in county.ran) <= budget
     assert any("of this month's" in reason for _, reason in county.refusals)
+
+
+def test_a_school_of_a_small_month_is_searched_whatever_its_line_carries(make_county: MakeCounty) -> None:
+    """Nobody declares the county's line: no rate bounds a search."""
+    rates, month = {"s1": 100 * M, "s2": 1000 * M, "s3": 10_000 * M}, 10 * 10**9
+    county = make_county(rates, SlotSettings(bytes_per_month=Bytes(month), poll=Seconds(POLL)), MONDAY)
+    county.run_until(MONDAY + timedelta(days=2), POLL)
+    for name in rates:
+        own = [each for each in county.ran if each.school == name]
+        assert {each.direction for each in own if each.mode == "search"} == {"down", "up"}
+        assert sum(each.bytes for each in own) <= month
 
 
 def test_suppression_acts_at_once_and_ends(make_county: MakeCounty) -> None:

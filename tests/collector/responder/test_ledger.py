@@ -18,7 +18,7 @@ from collector.responder.office import TestOver, TicketRequest
 from collector.responder.settings import OtherSettings, SlotSettings
 from collector.responder.slots import Suppression
 from config.school import Line, School
-from config.units import BitsPerSecond, Seconds
+from config.units import BitsPerSecond, Bytes, Seconds
 from tests.collector.responder.fleet import County, M, local, most_at_once
 
 NOW = local(2026, 11, 23, 20)
@@ -200,6 +200,18 @@ def test_a_fleet_of_two_collectors_stays_within_the_share_and_the_months_bytes(
         assert sum(each.bytes for each in own) == sum(
             test.bytes for test in county.ledger.tests_since(name, AGES_AGO)
         )
+
+
+def test_searches_of_which_nobody_tells_the_end_take_a_quarter_of_the_month_each(
+    registries: list[Registry],
+) -> None:
+    county = County({"s1": 100 * M}, SlotSettings(bytes_per_month=Bytes(10**10)), NOW, registries=registries)
+    wanted = TicketRequest("search", "0" * 64, "down", "ipv4", now=True)
+    for _ in range(3):
+        county.office.issue("s1-1", "s1", wanted, "county")
+        county.now += timedelta(minutes=1)
+    with pytest.raises(Denied, match=r"^2\.47 GB are left of this month's; it needs 2\.51 GB$"):
+        county.office.issue("s1-1", "s1", wanted, "county")
 
 
 def test_each_line_is_tested_to_the_responder_beyond_it_and_each_has_a_share_of_its_own(

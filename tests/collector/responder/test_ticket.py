@@ -10,11 +10,12 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
+from agent.capacity.tcp import MOST_UNSENT_BYTES
 from collector.responder.denied import Denied
 from collector.responder.office import TicketOffice, TicketRequest
-from collector.responder.settings import ResponderSettings
+from collector.responder.settings import ResponderSettings, SlotSettings
 from collector.responder.ticket import Gate, Ticket, TicketError, holder_of, load_key, opened, sign
-from config.units import BitsPerSecond
+from config.units import BitsPerSecond, Bytes
 
 KEY = b"k" * 32
 NOW = 1_800_000_000.0
@@ -130,6 +131,26 @@ def test_a_grant_is_bounded_by_the_settings() -> None:
     assert (ticket.agent, ticket.school, ticket.bits_per_second) == ("a1", "s1", 10**9)
     assert ticket.until == NOW + 15
     assert ticket.bytes < 1.4e9
+
+
+@pytest.mark.parametrize(
+    ("changes", "most"),
+    [
+        ({}, 2.5e9),
+        ({"bits_per_second": 10**8}, 0.1375e9),
+        ({"force": True}, 13.75e9),
+        ({"method": "iperf3"}, 13.75e9),
+        ({"mode": "verify", "bits_per_second": 10**10}, 5.5e9),
+    ],
+)
+def test_a_search_may_move_a_quarter_of_the_month_where_its_rate_would_move_more(
+    changes: dict[str, Any], most: float
+) -> None:
+    """Not one that is forced or that no bytes end; a verify run needs what it asks for."""
+    office = TicketOffice(ResponderSettings(slots=SlotSettings(bytes_per_month=Bytes(10**10))), KEY)
+    request = msgspec.structs.replace(WANTED, bits_per_second=None)
+    grant = office.issue("a1", "s1", msgspec.structs.replace(request, **changes), "h")
+    assert most < grant.bytes <= most + 2 * MOST_UNSENT_BYTES * grant.streams
 
 
 def test_tickets_an_hour_are_bounded_for_each_agent() -> None:
