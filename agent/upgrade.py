@@ -249,12 +249,12 @@ class Upgrades:
             raise PackageError(f"{order.version} is what is installed here")
         if order.leave:
             return kept.previous if self._versions.has(kept.previous) else PACKAGED
-        if order.version == kept.packaged:
-            return PACKAGED
         if not is_version(order.version):
             raise PackageError("the order names no version")
-        if order_of(order.version) < order_of(kept.packaged):
-            raise PackageError(f"{kept.packaged} is installed here, and newer")
+        if order_of(order.version) < order_of(kept.newest):
+            raise PackageError(f"{kept.newest} is here, and newer; only «--back» leads to an older one")
+        if order.version == kept.packaged:
+            return PACKAGED
         if not self._settings.keys:
             raise PackageError("no key is known here to check packages by: enrol again, or set upgrade.keys")
         return order.version

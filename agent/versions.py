@@ -91,6 +91,13 @@ class Kept(msgspec.Struct, frozen=True):
         """What a start of now would run."""
         return self.trial.version if self.trial else self.good
 
+    @property
+    def newest(self) -> str:
+        """Of those that are here and were good. A signature has no end: who holds the county's store could
+        else order an old version for the faults that it had.
+        """
+        return max(map(self.named, (PACKAGED, self.good, self.previous)), key=order_of)
+
     def named(self, version: str) -> str:
         """A version by its number, the packaged one too."""
         return version or self.packaged

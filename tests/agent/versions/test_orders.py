@@ -179,7 +179,7 @@ def test_one_whose_libraries_the_county_has_not_is_told_in_words(site: Site) -> 
 @pytest.mark.parametrize(
     ("order", "settings", "why"),
     [
-        (Order("o", "0.9"), SETTINGS, "1.0 is installed here, and newer"),
+        (Order("o", "0.9"), SETTINGS, "1.0 is here, and newer; only «--back» leads to an older one"),
         (Order("o", "../x"), SETTINGS, "the order names no version"),
         (Order("o", "1.0", leave=True), SETTINGS, "1.0 is what is installed here"),
         (ORDER, UpgradeSettings(), "no key is known here to check packages by"),
@@ -200,6 +200,28 @@ def test_what_cannot_be_is_refused_until_another_order(
     asked = len(site.collector.pushes)
     site.after(100_000)
     assert (site.restarts, len(site.collector.pushes)) == (0, asked)
+
+
+@pytest.mark.parametrize("runs", ["3.0", "2.0", PACKAGED])
+@pytest.mark.parametrize("version", ["2.5", "1.0"])
+def test_nothing_older_than_the_newest_that_was_good_here_is_taken(
+    site: Site, runs: str, version: str
+) -> None:
+    """Not after a way back from it either: 3.0 is the one before then."""
+    before = PACKAGED if runs == "3.0" else "3.0"
+    site.versions.keep(Kept(packaged="1.0", good=runs, previous=before))
+    site.version = runs
+    site.begin()
+    site.hear(Order("o", version))
+    site.after(600)
+    assert (site.collector.pushes, site.restarts) == ([], 0)
+    if site.version or version != "1.0":  # which runs already
+        assert site.said[:2] == ("o", "refused")
+        assert site.said[2].startswith("3.0 is here, and newer")
+    site.collector.answer = lambda _asked: Reply(200, body=content("3.1"))
+    site.hear(Order("o2", "3.1"))
+    site.after(600)
+    assert site.restarts == 1
 
 
 def test_a_version_that_runs_is_not_fetched_again(site: Site) -> None:
