@@ -72,12 +72,12 @@ class Test:
         self._site = site
         self._wanted = wanted
         self._server = server
-        self._cap: int | None = None
+        rate = wanted.bits_per_second
         if grant is not None:
             seconds = max(1, min(server.seconds, int(grant.seconds)))
             self._server = msgspec.structs.replace(server, seconds=seconds)
-            is_less = wanted.bits_per_second is None or (grant.bits_per_second or 0) < wanted.bits_per_second
-            self._cap = grant.bits_per_second if wanted.mode == "search" and is_less else None
+            rate = grant.bits_per_second
+        self._cap = rate if wanted.mode == "search" else None
 
     def run(self, run: Run) -> Point:
         """Raises NoData without the program, ProbeFailed when it fails."""

@@ -12,6 +12,7 @@ from agent.probes.capacity import Capacity, Settings
 from config.measurements import check
 from config.school import School
 from config.settings import SettingsError
+from config.units import BitsPerSecond
 from tests.agent.capacity.far_end import a_run, iperf3_server, number
 
 pytestmark = pytest.mark.quiet
@@ -33,6 +34,21 @@ def test_both_directions_give_the_same_kind_of_point() -> None:
         assert point.fields["bound"] == "lower"
         assert point.fields["counts_for_line"] is False
         assert number(point, "ip_bits_per_second") > number(point, "goodput_bits_per_second") > 1e6
+
+
+@pytest.mark.needs("iperf3")
+def test_a_search_goes_no_further_than_the_settings_allow() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = Settings(
+        mode="search", method="iperf3", iperf3=Server(host="127.0.0.1", port=port, seconds=1, streams=2),
+        families=("ipv4",), max_rate=BitsPerSecond(50_000_000),
+    )  # fmt: skip
+    with iperf3_server(port):
+        points = Capacity(settings, Site(school=School(id="s1"))).measure(a_run())
+    for point in points:
+        assert point.fields["cap_bits_per_second"] == 50_000_000
+        assert number(point, "ip_bits_per_second") < 60_000_000
 
 
 def test_its_error_is_ours() -> None:
