@@ -41,6 +41,7 @@ FULL_SHARE = 0.90
 QUEUED_WINDOW_SHARE = 0.5
 WINDOW_SHARE = 0.1
 """Without a queue on the way the window held a rate back that was waited for in this part of the time."""
+LEAST_SPAN_SECONDS = 1.0
 LATEST_SAMPLES = 10
 RISING_SHARE = 0.03
 VERIFY_HEADROOM = 1.03
@@ -227,18 +228,34 @@ def carried(received: Sequence[Mark], users: Sequence[Mark]) -> list[Mark]:
     return added(received, users) if some else list(received)
 
 
-def straightened(marks: Sequence[Mark]) -> list[Mark]:
-    """A count whose counter refreshes more seldom than it is read, as one straight line between its steps.
+def steps_of(marks: Sequence[Mark]) -> list[Mark]:
+    """The marks at which a counter had moved."""
+    return [after for before, after in itertools.pairwise(marks) if after.bits != before.bits]
 
-    The line goes from the first step to the last: the time before the first step belongs to an unknown past.
+
+def is_seldom(marks: Sequence[Mark]) -> bool:
+    """True of a counter that stood still at most of its readings: its driver refreshes it more seldom."""
+    return len(steps_of(marks)) * 2 < len(marks) - 1
+
+
+def even(rate: float, marks: Sequence[Mark]) -> list[Mark]:
+    """Traffic of that rate at the times of the marks; none where there was none."""
+    return [Mark(mark.seconds, rate * mark.seconds) for mark in marks] if rate else []
+
+
+def users_of_steps(marks: Sequence[Mark], own: Sequence[Mark], line_bits: float) -> tuple[float, float]:
+    """What users moved at least by a counter that is refreshed seldom, beside what the test did, and how much
+    more it may have been; bit/s. A step may be as old as the reading before it. ``line_bits``: what the
+    counter showed in the end.
     """
-    steps = [after for before, after in itertools.pairwise(marks) if after.bits != before.bits]
-    if not marks or len(steps) * 2 >= len(marks) - 1:
-        return list(marks)
-    if len(steps) < 2:
-        return [Mark(mark.seconds, 0.0) for mark in marks]
-    slope = (steps[-1].bits - steps[0].bits) / (steps[-1].seconds - steps[0].seconds)
-    return [Mark(mark.seconds, slope * mark.seconds) for mark in marks]
+    steps, seconds = steps_of(marks), own[-1].seconds
+    span = steps[-1].seconds - steps[0].seconds if steps else 0.0
+    if span < LEAST_SPAN_SECONDS:
+        return 0.0, max(0.0, line_bits - own[-1].bits) / seconds
+    rate = (steps[-1].bits - steps[0].bits) / span
+    beside = rate - (bits_at(own, steps[-1].seconds) - bits_at(own, steps[0].seconds)) / span
+    unsure = rate * (marks[-1].seconds / (len(marks) - 1)) / span
+    return max(0.0, beside - unsure), 2 * unsure
 
 
 def grade(added_seconds: float) -> str:

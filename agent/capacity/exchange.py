@@ -168,7 +168,7 @@ class Exchange:
         self._channel.expect(wire.Started, ANSWER_SECONDS)
         counter = self._counter(way)
         start = time.monotonic()
-        tally = Tally(self._wanted.direction, tcp.framing(load.socks[0]), counter, start)
+        tally = Tally(self._wanted.direction, tcp.framing(load.socks), counter, start)
         self._begin(load)
         reason = self._until_enough(load, tally, start, statistics.median(idle))
         seconds = time.monotonic() - start
@@ -182,7 +182,9 @@ class Exchange:
         seen = self._seen(way, tally, start, tcp.sent_once_bits(sender, tally.framed))
         return Outcome(
             received=tally.received(),
-            users=tally.users() if self._watch is None else _steady(seen, tally.own),
+            users=tally.users()
+            if self._watch is None
+            else estimate.even(seen.users_bits_per_second, tally.own),
             line_share=seen.share,
             way=seen.way,
             stop_reason=reason,
@@ -204,13 +206,14 @@ class Exchange:
     def _wait_for_line(self, tally: Tally) -> None:
         """Some drivers refresh their counters each second or two only."""
         deadline = time.monotonic() + LATE_COUNTER_SECONDS
-        while not tally.saw_test() and time.monotonic() < deadline:
-            time.sleep(LATE_COUNTER_SECONDS / 10)
+        while tally.waits_for_line() and time.monotonic() < deadline:
+            if not self._run.wait(LATE_COUNTER_SECONDS / 10):
+                return
 
     def _seen(self, way: Way, tally: Tally, start: float, sent: float) -> Seen:
         """What the counters say of the test's line: this host's own, else the router's."""
         if self._watch is None:
-            return Seen(way, tally.line_share())
+            return Seen(way, tally.line_share(), doubt_bits_per_second=tally.users_doubt())
         return self._watch.seen(start, tally.own, sent)
 
     def _begin(self, load: tcp.Load) -> None:
@@ -228,7 +231,7 @@ class Exchange:
             self._listen(tally, start, due)
             tally.count(load)
             if load.cut:
-                self._await_done(tally)
+                self._await_done(tally, CUT)
             now = time.monotonic() - start
             if tick % 2 and len(self._open_pings) < MOST_PINGS_OPEN:
                 self._ping()
@@ -290,21 +293,15 @@ class Exchange:
         """Tell the responder to stop, and what it counted."""
         if self._done is None:
             self._channel.send(wire.Stop())
-        return self._await_done(tally)
+        return self._await_done(tally, "the responder did not say what it counted")
 
-    def _await_done(self, tally: Tally) -> wire.Done:
+    def _await_done(self, tally: Tally, otherwise: str) -> wire.Done:
         deadline = time.monotonic() + ANSWER_SECONDS
         while self._done is None and time.monotonic() < deadline:
             self._take(self._channel.receive(deadline - time.monotonic()), tally)
         if self._done is None:
-            raise ProbeFailed("the responder did not say what it counted")
+            raise ProbeFailed(otherwise)
         return self._done
-
-
-def _steady(seen: Seen, own: Sequence[Mark]) -> list[Mark]:
-    """Users' traffic as marks; none where there was none."""
-    rate = seen.users_bits_per_second
-    return [Mark(mark.seconds, rate * mark.seconds) for mark in own] if rate else []
 
 
 def _port_rate(site: Site, interface: str) -> int | None:

@@ -16,7 +16,7 @@ NOT_THE_LINES = "the line's own counter moved by only {share:.0%} of the test"
 CUT_SHORT = "the test was cut short ({reason})"
 UNSURE_SHARE = 0.02
 UNSURE = "the users' part of the line's counter is not sure"
-UNSTEADY = "the rate was not steady: for a whole second it was well above the estimate"
+UNSTEADY = "the rate was not steady: whole seconds did not agree with where it settled"
 DELAY_GROWS = "the delay kept growing"
 
 

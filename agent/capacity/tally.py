@@ -22,6 +22,7 @@ class Tally:
         self._start = start
         self._received = [Received(0.0, 0, 0)]
         self._line_marks = [Mark(0.0, 0.0)]
+        self._line_bits = 0.0
         self._sent = [Mark(0.0, 0.0)]
         self._resent = [Mark(0.0, 0.0)]
 
@@ -42,7 +43,7 @@ class Tally:
         now = (before + time.monotonic()) / 2 - self._start
         if self._down:
             self._received.append(Received(now, totals.bytes_received, totals.segments_received))
-            self.framed = tcp.framing(load.socks[0], received=True)
+            self.framed = tcp.framing(load.socks, received=True)
             load.wake_every(tcp.quiet_bytes(totals.bytes_received, now))
         else:
             own = self.framed.ip_bits(totals.bytes_sent, totals.segments_sent)
@@ -56,6 +57,7 @@ class Tally:
         if mark is not None:
             late = (time.monotonic() - before) / 2
             self._line_marks.append(Mark(mark.seconds + late, mark.bits))
+            self._line_bits = mark.bits
 
     @property
     def own(self) -> list[Mark]:
@@ -78,25 +80,34 @@ class Tally:
     def line_share(self) -> float | None:
         """The part of what the receiver got that the line's counter saw; above 1 with users beside it."""
         got = self.received()[-1].bits
-        return self._line_marks[-1].bits / got if got and len(self._line_marks) > 1 else None
+        return self._line_bits / got if got and len(self._line_marks) > 1 else None
 
-    def saw_test(self) -> bool:
-        """True once the line's counter has shown enough of the test, or where there is none to wait for."""
-        if self._counter is None:
-            return True
-        self._read_line()
-        return (self.line_share() or 0.0) >= COUNTS_FROM_SHARE
+    def waits_for_line(self) -> bool:
+        """True while a counter that its driver refreshes seldom has not shown enough of the test."""
+        if self._counter is None or not estimate.is_seldom(self._line_marks):
+            return False
+        if mark := self._counter.mark(time.monotonic() - self._start):
+            self._line_bits = mark.bits
+        return (self.line_share() or 0.0) < COUNTS_FROM_SHARE
 
     def users(self) -> list[Mark]:
         """What the line moved beside the test; empty where its counter did not see the test. Sent segments
         that were dropped before the line make it too small, below 0 even: then there is nothing to add. Of
         what users sent as much was lost behind the counter as of what we sent.
         """
-        share = self.line_share()
+        share, own = self.line_share(), self.own
         if share is None or share < COUNTS_FROM_SHARE:
             return []
-        line, own = estimate.straightened(self._line_marks), self.own
+        if estimate.is_seldom(self._line_marks):
+            return estimate.even(estimate.users_of_steps(self._line_marks, own, self._line_bits)[0], own)
         arrived = 1.0 - self._resent[-1].bits / own[-1].bits if own[-1].bits else 1.0
         return [
-            Mark(mark.seconds, arrived * (mark.bits - estimate.bits_at(own, mark.seconds))) for mark in line
+            Mark(mark.seconds, arrived * (mark.bits - estimate.bits_at(own, mark.seconds)))
+            for mark in self._line_marks
         ]
+
+    def users_doubt(self) -> float:
+        """How much more users may have moved than a counter tells that is refreshed seldom, bit/s."""
+        if (self.line_share() or 0.0) < COUNTS_FROM_SHARE or not estimate.is_seldom(self._line_marks):
+            return 0.0
+        return estimate.users_of_steps(self._line_marks, self.own, self._line_bits)[1]

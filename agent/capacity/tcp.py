@@ -63,7 +63,7 @@ class TooOldError(OSError):
     """The kernel counts too little for a test."""
 
     def __init__(self) -> None:
-        what = "this kernel does not count the segments of a connection; Linux 4.6 and newer do"
+        what = "this kernel counts too little of a connection; Linux 4.13 and newer do"
         super().__init__(errno.EOPNOTSUPP, what)
 
 
@@ -81,16 +81,18 @@ class Framing(msgspec.Struct, frozen=True):
 
 
 _TCP_INFO_BYTES = 232
-_COUNTS_SEGMENTS = 160
+_COUNTS_WAITING = 192
 _COUNTS_SENT_BYTES = 208
-"""How long the structure is since Linux 4.6 and since 4.19."""
+"""How long the structure is since Linux 4.10, which counts segments and what a window held back, and since
+4.19. Pacing without a queue discipline came between, with 4.13.
+"""
 _U32 = {"snd_mss": 16, "rcv_mss": 20, "total_retrans": 100, "data_segs_in": 152, "data_segs_out": 156}
 _U64 = {"bytes_received": 128, "busy": 168, "rwnd_limited": 176, "sndbuf_limited": 184, "bytes_sent": 200}
 
 
 def parse_tcp_info(raw: bytes) -> TcpInfo:
     """The kernel's struct tcp_info. Raises TooOldError."""
-    if len(raw) < _COUNTS_SEGMENTS:
+    if len(raw) < _COUNTS_WAITING:
         raise TooOldError
     counts_sent_bytes = len(raw) >= _COUNTS_SENT_BYTES
     raw = raw.ljust(_TCP_INFO_BYTES, b"\0")
@@ -124,11 +126,14 @@ def totals_of(socks: Sequence[socket.socket]) -> Totals:
     return sum((tcp_info(sock).totals for sock in socks), Totals())
 
 
-def framing(sock: socket.socket, *, received: bool = False) -> Framing:
-    """Of what this connection sends, or of what it has ``received`` until now."""
-    info = tcp_info(sock)
-    header = _IP_AND_TCP_BYTES[sock.family] + (TIMESTAMP_BYTES if info.timestamps else 0)
-    return Framing(header, max(1, info.received_segment_bytes if received else info.sent_segment_bytes))
+def framing(socks: Sequence[socket.socket], *, received: bool = False) -> Framing:
+    """Of what connections of one path send, or of what they have ``received`` until now: a connection that
+    received nothing yet does not know.
+    """
+    infos = [tcp_info(sock) for sock in socks]
+    header = _IP_AND_TCP_BYTES[socks[0].family] + (TIMESTAMP_BYTES if infos[0].timestamps else 0)
+    payloads = [info.received_segment_bytes if received else info.sent_segment_bytes for info in infos]
+    return Framing(header, max(1, *payloads))
 
 
 def sent_once_bits(sender: Totals, framed: Framing) -> float:
@@ -144,7 +149,7 @@ def pace(socks: Sequence[socket.socket], ip_bits_per_second: float) -> None:
     in 64, which Linux takes since 4.20.
     """
     for sock in socks:
-        framed = framing(sock)
+        framed = framing([sock])
         share = framed.payload_bytes / (framed.payload_bytes + framed.header_bytes)
         rate = max(1, round(ip_bits_per_second * share / 8 / len(socks)))
         sock.setsockopt(
@@ -226,8 +231,8 @@ class Load:
     @property
     def cut(self) -> bool:
         """True when a stream ended before its time: the others do not make up for it."""
-        spent = self._budget is not None and self._budget.spent
-        return not spent and not all(thread.is_alive() for thread in self._threads)
+        whole = all(thread.is_alive() for thread in self._threads)
+        return not whole and not (self._budget is not None and self._budget.spent)
 
     def wake_every(self, payload_bytes: int) -> None:
         """Let draining threads sleep until so much has come: 1 Gbit/s has 80,000 segments a second."""

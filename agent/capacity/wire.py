@@ -28,8 +28,8 @@ EndReason = Literal["stopped", "bytes", "time", "lost"]
 SOCKET_FAMILY = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 
 
-class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=str.lower):
-    """What every line has in common: its ``type``."""
+class _Message(msgspec.Struct, frozen=True, tag=str.lower):
+    """What every line has in common: its ``type``. What a later version adds is passed over."""
 
 
 class Hello(_Message, frozen=True):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from agent.capacity import wire
+from agent.capacity import tcp, wire
 from collector.responder.session import Session
 from collector.responder.settings import ResponderSettings
 from collector.responder.syn import answer_sparingly, take_all
@@ -253,6 +253,7 @@ def _listening(address: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         answer_sparingly(sock)
+        tcp.tcp_info(sock)  # a kernel that counts too little is told now and not at every test
         sock.bind((address, port))
         sock.listen(1024)
     except OSError:

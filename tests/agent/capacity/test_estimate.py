@@ -107,11 +107,28 @@ def test_the_last_two_thirds_forget_the_first() -> None:
     assert estimate.last_two_thirds([]) is None
 
 
-def test_a_slow_counter_becomes_a_straight_line() -> None:
-    slow = [Mark(index * 0.05, float(index // 20 * 20)) for index in range(81)]
-    straight = estimate.straightened(slow)
-    assert straight[-1].bits == pytest.approx(80.0)
-    assert straight[10].bits == pytest.approx(10.0)
+@pytest.mark.parametrize("users", [0.0, 10e6, 30e6])
+@pytest.mark.parametrize("refreshed", [1.0, 2.0])
+@pytest.mark.parametrize("phase", [0.1, 0.45, 0.8])
+def test_a_counter_that_is_refreshed_seldom_tells_users_within_a_doubt(
+    users: float, refreshed: float, phase: float
+) -> None:
+    """A verify run of 4 s: what is certain is not too much, and with the doubt it is not too little."""
+    own = [Mark(index * 0.05, index * 0.05 * 70e6) for index in range(81)]
+    line = [
+        Mark(mark.seconds, max(0.0, (mark.seconds - phase) // refreshed * refreshed + phase) * (70e6 + users))
+        for mark in own
+    ]
+    assert estimate.is_seldom(line)
+    certain, doubt = estimate.users_of_steps(line, own, 4.0 * (70e6 + users))
+    assert certain <= users <= certain + doubt + 1.0
+    assert doubt <= 10e6 + users  # a fail within it is no fail; nothing else is lost
+
+
+def test_a_counter_that_moves_at_each_reading_is_not_seldom() -> None:
+    assert not estimate.is_seldom(marks_of([45e6] * 30))
+    assert not estimate.is_seldom([Mark(0.0, 0.0)])
+    assert estimate.even(0.0, marks_of([1e6] * 3)) == []
 
 
 @pytest.mark.parametrize(

@@ -104,13 +104,32 @@ def _a_stream(served: FarEnd) -> socket.socket:
 def test_a_full_line_at_the_far_end_is_no_upper_bound() -> None:
     """Loopback stands for the responder's own line, which the test itself fills."""
     slots = SlotSettings(county_line=BitsPerSecond(30_000_000))
-    settings = Settings(mode="search", max_rate=BitsPerSecond(100_000_000), families=("ipv4",))
+    settings = Settings(mode="verify", rate=BitsPerSecond(60_000_000), families=("ipv4",), cpu_limit=1.0)
     with far_end(slots=slots, **QUICK) as served:
         points = Capacity(settings, served.site()).measure(a_run())
-    assert {(point.fields["limited_by"], point.fields["bound"]) for point in points} <= {
-        ("far_end", "lower"), ("rate_cap", "lower"),
-    }  # fmt: skip
-    assert any(point.fields["limited_by"] == "far_end" for point in points)
+    assert [point.fields["limited_by"] for point in points] == ["far_end", "far_end"]
+
+
+def test_a_responder_that_may_not_see_its_interfaces_tests_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(address: str) -> str:
+        raise OSError(97, "Address family not supported by protocol")
+
+    monkeypatch.setattr("collector.responder.own_line.interface_of", refused)
+    slots = SlotSettings(county_line=BitsPerSecond(30_000_000))
+    settings = Settings(mode="verify", rate=BitsPerSecond(10_000_000), families=("ipv4",), cpu_limit=1.0)
+    with far_end(slots=slots, **QUICK) as served:
+        points = Capacity(settings, served.site()).measure(a_run())
+    assert [point.fields["limited_by"] for point in points] == ["nothing", "nothing"]
+
+
+def test_an_agent_that_sends_beyond_its_tickets_rate_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(mode="verify", rate=BitsPerSecond(10_000_000), families=("ipv4",), directions=("up",))
+    with far_end() as served:
+        monkeypatch.setattr("agent.capacity.tcp.pace", lambda *_: None)
+        (point,) = Capacity(settings, served.site()).measure(a_run())
+    assert (point.fields["stop_reason"], point.fields["bound"]) == ("bytes", "none")
 
 
 def test_without_a_collector_there_is_nothing_to_measure() -> None:
