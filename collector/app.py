@@ -91,7 +91,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     region = Region(settings.region, clock)
     stack.callback(region.stop)
     verdicts = open_room(registry, settings.verdicts, clock)
-    store = open_store(settings)
+    store = open_store(settings, registry=registry)
     stack.callback(store.close)
     journal = Journal(
         data / "journal",

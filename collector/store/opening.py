@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from collector.registry import Registry
 from collector.settings import CollectorSettings, InfluxSettings
 from collector.store.copying import CopyingStore
 from collector.store.embedded import EmbeddedStore
@@ -14,11 +15,17 @@ from collector.store.upkeep import Retention
 from config.settings import SettingsError
 
 
-def open_store(settings: CollectorSettings, engine: str | None = None) -> Store:
-    """The store of ``engine``, else of store.engine. Raises SettingsError, StoreUnavailable."""
+def open_store(
+    settings: CollectorSettings, engine: str | None = None, registry: Registry | None = None
+) -> Store:
+    """The store of ``engine``, else of store.engine. Collectors that share a registry share an InfluxDB.
+
+    Raises SettingsError, StoreUnavailable.
+    """
     engine = engine or settings.store.engine
     if engine == "influxdb":
         from collector.store.influxdb.store import InfluxStore  # noqa: PLC0415 (30 MB of client)
+        from collector.store.influxdb.turns import Turns  # noqa: PLC0415
 
         return InfluxStore(
             influx_settings(settings),
@@ -26,6 +33,7 @@ def open_store(settings: CollectorSettings, engine: str | None = None) -> Store:
             settings.data / "windows.db",
             retention=retention_of(settings),
             day_offset_seconds=settings.store.day_offset,
+            turns=Turns(registry),
         )
     embedded = EmbeddedStore(
         settings.data / "points.db",

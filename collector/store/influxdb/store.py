@@ -17,6 +17,7 @@ from collector.store.influxdb.lines import Lines
 from collector.store.influxdb.queries import InfluxQueries
 from collector.store.influxdb.reading import Reading, conditions_of
 from collector.store.influxdb.secret import Secret
+from collector.store.influxdb.turns import Turns
 from collector.store.influxdb.waiting import FEW_SCHOOLS, WaitingWindows, Windows
 from collector.store.interface import (
     NS,
@@ -47,6 +48,7 @@ class InfluxStore(InfluxQueries):
         retention: Retention,
         day_offset_seconds: float = 0.0,
         measurements: Schema | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._retention = retention
         self._org = settings.org
@@ -59,6 +61,7 @@ class InfluxStore(InfluxQueries):
         )
         self._lines = Lines(self._schema)
         self._waiting = WaitingWindows(waiting_file)
+        self._turns = turns or Turns()
         self._lock = threading.Lock()
         self._ready = False
         self._closed = False
@@ -86,7 +89,9 @@ class InfluxStore(InfluxQueries):
             self._put_windows(seconds, measurement, windows)
 
     def maintain(self, now_ns: int) -> bool:
-        """See Store.maintain; InfluxDB drops by itself what is old."""
+        """See Store.maintain; InfluxDB drops by itself what is old. False too while another collector makes
+        windows of the same kind.
+        """
         with self._lock:
             self._prepare()
             if not self._folding:
@@ -95,8 +100,7 @@ class InfluxStore(InfluxQueries):
             while self._folding:
                 waiting = self._waiting.newest(self._folding[0])
                 if waiting is not None:
-                    self._fold(waiting, now_ns)
-                    return True
+                    return self._fold_in_turn(waiting, now_ns)
                 del self._folding[0]
             return False
 
@@ -126,6 +130,15 @@ class InfluxStore(InfluxQueries):
             for time_ns in {time_ns // step * step for time_ns in group.times_ns}
         }
 
+    def _fold_in_turn(self, waiting: Windows, now_ns: int) -> bool:
+        """They wait no more when the turn has ended well: nobody else wrote any of them meanwhile."""
+        with self._turns.take(f"{waiting.seconds} {waiting.measurement}") as ours:
+            if ours:
+                self._fold(waiting, now_ns)
+        if ours:
+            self._waiting.done(waiting)
+        return ours
+
     def _fold(self, waiting: Windows, now_ns: int) -> None:
         """Make windows again from stored points; the longer ones they lie in must be made again then."""
         seconds, measurement = waiting.seconds, waiting.measurement
@@ -143,9 +156,9 @@ class InfluxStore(InfluxQueries):
                     for start_ns, school in waiting.places
                 }
                 self._waiting.put(longer)
-        self._waiting.done(waiting)
 
     def _made(self, waiting: Windows, declared: Measurement) -> list[StoredWindow]:
+        """Those that wait; what else was read is for the collector that took its points."""
         seconds, measurement, offset_ns = waiting.seconds, waiting.measurement, self._day_offset_ns
         named = waiting.schools if len(waiting.schools) <= FEW_SCHOOLS else []
         conditions = conditions_of(waiting.start_ns, waiting.end_ns, named)
@@ -156,7 +169,8 @@ class InfluxStore(InfluxQueries):
         else:
             stored = self._stored(WINDOW_SECONDS[0], measurement, conditions)
             made = [windows.of_windows(declared, some, seconds, offset_ns) for some in stored]
-        return [window for some in made for window in some]
+        places = set(waiting.places)
+        return [each for some in made for each in some if (each.start_ns, each.tags["school"]) in places]
 
     def _put_windows(self, seconds: int, measurement: str, found: Sequence[StoredWindow]) -> None:
         lines = (encode(reading.window_point(measurement, window)) for window in found if window.fields)
