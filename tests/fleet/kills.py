@@ -1,8 +1,9 @@
 """``python -m tests.fleet.kills [SCHOOLS] [SECONDS] [KILL_EVERY]``: two collectors, PostgreSQL and influxd
 under a fleet, one of the two killed with -9 again and again, in turns.
 
-Ends with status 1 when a point that was acknowledged is not in InfluxDB, when a verdict changed twice at
-once, or when a message was lost, written twice, or sent again more often than somebody was killed.
+Ends with status 1 when a point that was acknowledged is not in InfluxDB or not in its windows, when a verdict
+changed twice at once, or when a message was lost, written twice, or sent again more often than somebody was
+killed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import sqlite3
 import sys
 import tempfile
 import time
@@ -38,6 +40,7 @@ RULES = {
     "quiet_hours": [],
     "rules": {"below_target": {"gather": "0s"}, "many_at_once": {"schools": 10_000}},
 }
+WINDOWS = ("xiaotong_5m", "xiaotong_1h", "xiaotong_1d")
 FLIP_SECONDS = 15.0
 FLIPPING = 20
 
@@ -65,13 +68,14 @@ def play(schools: int, seconds: float, kill_every: float) -> dict[str, Any]:
         for each in collectors:
             wait_until(lambda one=each: one.metric("journal_waiting_bytes") == 0, 120)  # type: ignore[misc]
         wait_until(lambda: not _waiting(url), 120)
-        stored = sum(_count(influx, name, field) for name, field in FIELD_OF.items())
+        wait_until(lambda: not any(map(_windows_waiting, collectors)), 120)
         return {
             "schools": schools,
             "seconds": seconds,
             "kills": kills,
             "acknowledged_points": counts.acknowledged_points,
-            "stored_points": stored,
+            "stored_points": _stored(influx, "xiaotong", "count({})"),
+            "points_in_windows": [_stored(influx, bucket, "sum({}__count)") for bucket in WINDOWS],
             "failed_requests": counts.failed,
             "sent_again": counts.resent,
             **_verdicts(url),
@@ -88,7 +92,10 @@ def _settings(folder: Path, url: str, influx_port: int, sink_url: str) -> dict[s
     channels = {"webhook": {"office": hook}, "inside_networks": ["127.0.0.0/8"], "timeout": "1s"}
     return {
         "registry": {"url": url},
-        "store": {"engine": "influxdb", "influxdb": {"url": f"http://127.0.0.1:{influx_port}"}},
+        "store": {
+            "engine": "influxdb", "influxdb": {"url": f"http://127.0.0.1:{influx_port}"},
+            "fold_every": "200ms",
+        },
         "incidents": {"rules": str(folder / "rules.yaml"), "settle": "1s"},
         "messages": {
             "channels": channels, "recipients": {"duty": {"channel": "office"}},
@@ -131,8 +138,20 @@ async def _flip(agents: Sequence[Agent]) -> None:
             agent.port_bits_per_second = 1_000_000_000 if slow else 100_000_000
 
 
-def _count(port: int, measurement: str, field: str) -> int:
-    query = urllib.parse.urlencode({"db": "xiaotong", "q": f"SELECT count({field}) FROM {measurement}"})
+def _stored(port: int, bucket: str, what: str) -> int:
+    """What one field of each measurement adds up to."""
+    return sum(
+        _asked(port, bucket, f"SELECT {what.format(field)} FROM {name}") for name, field in FIELD_OF.items()
+    )
+
+
+def _windows_waiting(collector: Collector) -> int:
+    with contextlib.closing(sqlite3.connect(collector.folder / "data/windows.db", timeout=30)) as db:
+        return int(db.execute("SELECT count(*) FROM waiting").fetchone()[0])
+
+
+def _asked(port: int, bucket: str, text: str) -> int:
+    query = urllib.parse.urlencode({"db": bucket, "q": text})
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/query?{query}", timeout=60) as answer:
         found = json.load(answer)["results"][0]
     return int(found["series"][0]["values"][0][1]) if "series" in found else 0
@@ -191,6 +210,7 @@ def holds(found: dict[str, Any]) -> bool:
     """Nothing lost, nothing twice."""
     return (
         found["acknowledged_points"] == found["stored_points"]
+        and found["points_in_windows"] == [found["stored_points"]] * len(WINDOWS)
         and not found["verdict_transitions_wrong"]
         and not found["letters_lost"]
         and not found["open_incidents_twice"]
