@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import agent
 from agent.network.routes import default_routes
 from agent.settings import LoadedSettings
-from agent.versions import FOLDER, PACKAGED, Versions
+from agent.versions import FOLDER, PACKAGED, Failed, Versions
 from config import diagnosis
 from config.diagnosis import Finding
 from config.words import message
@@ -58,8 +58,15 @@ def _stored_version(loaded: LoadedSettings) -> Iterator[Finding]:
         detail = f"{kept.running} of the county's store runs{how}; {kept.packaged} is installed here"
         yield Finding("version", "well", detail)
     if kept.failed is not None:
-        advice = message("the county was told; a new order tries it again")
-        yield Finding("version", "wrong", f"{kept.failed.version} was left: {kept.failed.reason}", advice)
+        yield _left(kept.failed)
+
+
+def _left(failed: Failed) -> Finding:
+    detail = f"{failed.version} was left: {failed.reason}"
+    if failed.again:
+        advice = message("perhaps it was the line; it is tried once more while the county orders it")
+        return Finding("version", "unknown", detail, advice)
+    return Finding("version", "wrong", detail, message("the county was told; a new order tries it again"))
 
 
 def privileges() -> Finding:

@@ -222,7 +222,8 @@ class UpgradeSettings(_Strict, frozen=True):
     """A version is fetched at random within that time after it was told, so that schools do not all come at
     once."""
     trial: Seconds = Seconds(600)
-    """A new version that the collector has not heard by then is left for the one before."""
+    """A new version that the collector has not heard by then is left for the one before, and tried once more
+    after that one ran for as long."""
     settle: Seconds = Seconds(60)
     """And one that it heard is kept when it has run so long."""
     max_bytes: Bytes = Bytes(256 * 2**20)

@@ -18,18 +18,19 @@ from urllib.parse import urlencode
 import msgspec
 
 from agent.heartbeat import Order, Told
-from agent.launcher import disarm, ends_within, now_seconds
+from agent.launcher import disarm, ends_within
 from agent.link import Link, LinkError
 from agent.settings import UpgradeSettings
 from agent.versions import (
     MAX_REASON,
     PACKAGED,
+    Failed,
     Kept,
     LacksLibrary,
     Versions,
     confirmed,
-    given_up,
     lasted,
+    silenced,
     tried,
     unheard,
 )
@@ -121,7 +122,7 @@ class Upgrades:
         kept, doing = self._kept, self._doing
         if self._is_on_trial and kept.trial:
             doing = Doing(kept.trial.order, "trial", "")
-        elif doing is None and kept.failed:
+        elif doing is None and kept.failed and not kept.failed.again:
             doing = Doing(kept.failed.order, "failed", f"{kept.failed.version}: {kept.failed.reason}")
         order, state, reason = doing or Doing(kept.order, "", "")
         return {"packaged": kept.packaged, "order": order, "state": state, "reason": reason[:MAX_REASON]}
@@ -183,10 +184,9 @@ class Upgrades:
         if self._is_on_trial and kept.trial is not None:
             if self._heard - self._began >= self._settings.settle:
                 self._confirm()
-            elif now_seconds() - kept.trial.since_seconds >= trial - min(GRACE_SECONDS, trial / 4):
-                reason = unheard(trial)
-                self._keep(given_up(kept, reason))
-                self._end(f"version left version={kept.named(self._version)} reason={reason}")
+            elif self._now() - kept.trial.since_seconds >= trial - min(GRACE_SECONDS, trial / 4):
+                self._keep(silenced(kept, trial))
+                self._end(f"version left version={kept.named(self._version)} reason={unheard(trial)}")
             return min(LOOK_SECONDS, trial / 10)
         left = self._began + trial - self._now()
         if left <= 0 and not self._has_lasted:
@@ -211,14 +211,23 @@ class Upgrades:
         self._begun_order, self._failures, self._doing = order.id, 0, None
         spread = 0.0 if order.urgent else float(self._settings.spread)
         self._due = self._now() + self._random_between(0.0, spread)
+        failed = self._failed_by(order)
+        if failed is not None and failed.again:
+            self._due += self._settings.trial  # the version before runs as long on that line
+            reason = f"{failed.version}: {failed.reason}; it is tried once more"
+            self._doing = Doing(order.id, "waiting", reason)
+
+    def _failed_by(self, order: Order) -> Failed | None:
+        failed = self._kept.failed
+        return failed if failed is not None and failed.order == order.id else None
 
     def _is_dealt(self, order: Order) -> bool:
         """True when there is nothing to do for it: it runs, failed or is refused."""
         if self._ends or (self._doing is not None and self._doing.state == "refused"):
             return True
-        failed = self._kept.failed
+        failed = self._failed_by(order)
         runs = self._kept.named(self._version) == order.version
-        return runs != order.leave or (failed is not None and failed.order == order.id)
+        return runs != order.leave or (failed is not None and not failed.again)
 
     def _follow(self, order: Order) -> None:
         try:

@@ -56,21 +56,25 @@ class LacksLibrary(PackageError):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """A version that the collector has not heard yet, since when (CLOCK_BOOTTIME of that boot)."""
+    """A version that the collector has not heard yet, since when (CLOCK_BOOTTIME of that boot). ``again``: by
+    this order it was tried before.
+    """
 
     version: str
     order: str
     boot_id: str = ""
     since_seconds: float = 0.0
     starts: int = 0
+    again: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """A version that was given up, and not to be tried again by the same order."""
+    """A version that was given up, and not to be tried again by the same order unless it says ``again``."""
 
     version: str
     order: str
     reason: str
+    again: bool = False
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -139,11 +143,11 @@ def begun(kept: Kept, boot_id: str, now_seconds: float, limit_seconds: float) ->
     return kept
 
 
-def given_up(kept: Kept, reason: str) -> Kept:
+def given_up(kept: Kept, reason: str, *, again: bool = False) -> Kept:
     """Without the version that would run: the good one after a trial, after the good one the one before."""
     trial = kept.trial
     if trial is not None:
-        failed = Failed(kept.named(trial.version), trial.order, reason[:MAX_REASON])
+        failed = Failed(kept.named(trial.version), trial.order, reason[:MAX_REASON], again)
         return msgspec.structs.replace(kept, trial=None, failed=failed, starts=0)
     failed = Failed(kept.good, kept.order, reason[:MAX_REASON])
     return msgspec.structs.replace(
@@ -151,10 +155,21 @@ def given_up(kept: Kept, reason: str) -> Kept:
     )
 
 
+def silenced(kept: Kept, limit_seconds: float) -> Kept:
+    """Without the version on trial, which ran in order and was not heard.
+
+    The line may have been cut, or the collector away: nobody here can tell. So it is tried once more by the
+    same order, which can only come when the version before was heard on that line.
+    """
+    again = kept.trial is not None and not kept.trial.again
+    return given_up(kept, unheard(limit_seconds) + ("" if again else ", twice"), again=again)
+
+
 def tried(kept: Kept, version: str, order: str) -> Kept:
     """With a version on trial; PACKAGED by its number or as it is."""
     version = PACKAGED if version == kept.packaged else version
-    return msgspec.structs.replace(kept, trial=Trial(version, order), failed=None)
+    again = kept.failed is not None and kept.failed.order == order
+    return msgspec.structs.replace(kept, trial=Trial(version, order, again=again), failed=None)
 
 
 def confirmed(kept: Kept) -> Kept:

@@ -67,3 +67,8 @@ def test_it_says_which_version_of_the_store_runs_and_which_was_left(tmp_path: Pa
     said = CliRunner().invoke(main, words).stdout
     assert "✓ version: 2.0 of the county's store runs; 1.0 is installed here" in said
     assert "✗ version: 3.0 was left: ended 3 times while on trial → the county was told" in said
+    Versions(tmp_path, ()).keep(
+        msgspec.structs.replace(kept, failed=Failed("3.0", "o", "silent", again=True))
+    )
+    said = CliRunner().invoke(main, words).stdout
+    assert "? version: 3.0 was left: silent → perhaps it was the line; it is tried once more" in said

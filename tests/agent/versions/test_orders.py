@@ -11,11 +11,10 @@ import msgspec
 import pytest
 
 from agent.heartbeat import Order, Told
-from agent.launcher import now_seconds
 from agent.link import Link
 from agent.settings import UpgradeSettings
 from agent.upgrade import Upgrades
-from agent.versions import PACKAGED, Kept, Trial, Versions, confirmed, tried
+from agent.versions import PACKAGED, Failed, Kept, Trial, Versions, confirmed, tried
 from config.packages import python_minor
 from config.units import Seconds
 from tests.agent.clocks import HandClock
@@ -232,7 +231,7 @@ def test_a_version_that_runs_is_not_fetched_again(site: Site) -> None:
 
 def test_a_trial_is_over_when_it_was_heard_after_a_while(site: Site) -> None:
     site.versions.add(io.BytesIO(content("2.0")), "2.0", max_bytes=10**6, spare_bytes=0)
-    trial = Trial("2.0", "o1", "b", now_seconds(), 1)
+    trial = Trial("2.0", "o1", "b", site.clock.monotonic_ns() / 1e9, 1)
     site.versions.keep(Kept(packaged="1.0", trial=trial))
     site.version = "2.0"
     site.begin()
@@ -254,24 +253,72 @@ def test_a_trial_is_over_when_it_was_heard_after_a_while(site: Site) -> None:
 def test_a_version_that_was_left_is_told_until_another_is_tried(site: Site) -> None:
     site.versions.add(io.BytesIO(content("2.0")), "2.0", max_bytes=10**6, spare_bytes=0)
     kept = confirmed(tried(Kept(packaged="1.0"), "2.0", "o1"))
-    site.versions.keep(
-        msgspec.structs.replace(tried(kept, "3.0", "o3"), trial=Trial("3.0", "o3", "b", -1e9, 1))
-    )
-    site.version = "3.0"
-    site.begin()
-    site.upgrades.step()
-    assert site.restarts == 1
+    failed = Failed("3.0", "o3", "ended 3 times while on trial")
+    site.versions.keep(msgspec.structs.replace(kept, failed=failed))
     site.version = "2.0"
     site.begin()
-    assert site.said == ("o3", "failed", "3.0: the collector did not hear it within 600 s")
+    assert site.said == ("o3", "failed", "3.0: ended 3 times while on trial")
     site.hear(Order("o3", "3.0"))
     site.after(10_000)
     assert site.collector.pushes == []
     site.collector.answer = lambda _asked: Reply(200, body=content("3.0"))
     site.hear(Order("o4", "3.0"))
     site.after(600)
-    assert site.restarts == 2
+    assert site.restarts == 1
     assert site.versions.read().failed is None
+
+
+def run_silently(site: Site, trial: Trial) -> Kept:
+    """Run a version on trial until it leaves, and the one before again; gives what is kept."""
+    kept = site.versions.read()
+    site.versions.keep(
+        msgspec.structs.replace(
+            kept, trial=msgspec.structs.replace(trial, since_seconds=site.clock.monotonic_ns() / 1e9)
+        )
+    )
+    before, site.version = site.version, trial.version
+    site.begin()
+    restarts = site.restarts
+    site.after(579)
+    assert site.restarts == restarts
+    site.after(1)
+    assert site.restarts == restarts + 1
+    site.version = before
+    site.begin()
+    return site.versions.read()
+
+
+def test_one_that_nobody_heard_is_tried_once_more_after_the_one_before_ran_as_long(site: Site) -> None:
+    site.collector.answer = lambda _asked: Reply(200, body=content("2.0"))
+    site.versions.keep(Kept(packaged="1.0"))
+    why = "the collector did not hear it within 600 s"
+    assert run_silently(site, Trial("2.0", "o1")).failed == Failed("2.0", "o1", why, again=True)
+    assert site.said == ("", "", "")  # nobody is told that it failed
+    site.hear(ORDER)
+    assert site.said == ("o1", "waiting", f"2.0: {why}; it is tried once more")
+    site.after(1199)
+    assert site.collector.pushes == []
+    site.after(1)  # upgrade.trial, and upgrade.spread
+    trial = site.versions.read().trial
+    assert trial == Trial("2.0", "o1", again=True)
+    assert run_silently(site, trial).failed == Failed("2.0", "o1", f"{why}, twice")
+    assert site.said == ("o1", "failed", f"2.0: {why}, twice")
+    site.hear(ORDER)
+    site.after(100_000)
+    assert site.versions.read().trial is None
+
+
+def test_one_that_nobody_heard_is_not_tried_again_when_the_order_is_taken_back(site: Site) -> None:
+    site.versions.keep(Kept(packaged="1.0"))
+    run_silently(site, Trial("2.0", "o1"))
+    site.hear(ORDER)
+    site.hear(None)
+    site.after(100_000)
+    assert (site.collector.pushes, site.said) == ([], ("", "", ""))
+    site.collector.answer = lambda _asked: Reply(200, body=content("2.0"))
+    assert site.hear(Order("o2", "2.0")) == 600
+    site.after(600)
+    assert site.versions.read().trial == Trial("2.0", "o2")
 
 
 def test_starts_count_no_more_after_as_long_as_a_trial(site: Site) -> None:

@@ -135,6 +135,7 @@ def test_each_bad_version_is_left_by_itself_and_stops_its_order(county: County) 
             assert stopped.reason.startswith(f"a1 fell back: {version}: ")
             assert (gate.kept.good, gate.kept.trial) == ("9.0.0", None)
             wait_until(lambda: gate.versions() == ["9.0.0"])
+        assert gate.said().count("version left version=9.0.3") == 2  # the line was not at fault
         assert gate.said().count("-- ended SIGALRM") == 1  # the one that hung; the others ended in order
         assert "thread broke" not in gate.said()
         assert gate.kept.starts <= 1
