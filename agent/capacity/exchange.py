@@ -177,6 +177,7 @@ class Exchange:
         done = self._ended(tally)
         up = self._wanted.direction == "up"
         sender, receiver = (near, done.totals) if up else (done.totals, near)
+        tally.duplicates = sender.segments_duplicate
         host_cpu_share = cpu.share()
         self._wait_for_line(tally)
         seen = self._seen(way, tally, start, tcp.sent_once_bits(sender, tally.framed))

@@ -13,6 +13,7 @@ from agent.capacity.line import Way
 from agent.probe import NoData
 from config.units import format_rate
 
+LEAST_ONCE = 0.5
 MERGED_FROM = 1.05
 """Segments that hold this much more payload than the connection's own were several each."""
 
@@ -89,14 +90,17 @@ class Outcome(msgspec.Struct, frozen=True):
     users_doubt: float = 0.0
 
 
-def ip_marks(received: Sequence[Received], framed: tcp.Framing) -> list[Mark]:
-    """Payload and segments → bits at the IP layer, by the segments that came.
+def ip_marks(received: Sequence[Received], framed: tcp.Framing, duplicates: int = 0) -> list[Mark]:
+    """Payload and segments → bits at the IP layer, by the segments that came, ``duplicates`` of them twice.
 
     Payload behind a lost segment is counted only when the gap is filled. So what a segment holds is told by
     the moment at which the least was missing: at any other it would seem too little. Where the host of a
-    virtual machine handed several segments over as one, only the payload tells.
+    virtual machine handed several segments over as one, only the payload tells. What came twice, since it
+    was late and sent again, took the line twice and holds payload once.
     """
     payload = max((each.bytes / each.segments for each in received if each.segments), default=0.0)
     if payload > MERGED_FROM * framed.payload_bytes:
         return [Mark(each.seconds, framed.ip_bits(each.bytes, 0)) for each in received]
+    once = max(LEAST_ONCE, 1 - duplicates / max(1, received[-1].segments))
+    payload = min(max(payload, framed.payload_bytes), payload / once)
     return [Mark(each.seconds, 8 * (payload + framed.header_bytes) * each.segments) for each in received]

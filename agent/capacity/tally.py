@@ -18,6 +18,8 @@ class Tally:
     ) -> None:
         self._down = direction == "down"
         self.framed = framed
+        self.duplicates = 0
+        """What the receiver got twice, known in the end: a count that changes would unsettle a search."""
         self._counter = counter
         self._start = start
         self._received = [Received(0.0, 0, 0)]
@@ -71,7 +73,7 @@ class Tally:
 
     def received(self) -> list[Mark]:
         """What the receiver got, at the IP layer."""
-        return ip_marks(self._received, self.framed)
+        return ip_marks(self._received, self.framed, self.duplicates)
 
     def carried(self) -> list[Mark]:
         """What the line carried: the test, and the users' traffic where the line's counter saw the test."""

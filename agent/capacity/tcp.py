@@ -38,6 +38,8 @@ class Totals(msgspec.Struct, frozen=True):
     segments_retransmitted: int = 0
     busy_microseconds: int = 0
     window_limited_microseconds: int = 0
+    segments_duplicate: int = 0
+    """Of those sent: what the receiver says it got twice (RFC 2883)."""
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(*(a + b for a, b in _pairs(self, other)))
@@ -86,7 +88,8 @@ _COUNTS_SENT_BYTES = 208
 """How long the structure is since Linux 4.10, which counts segments and what a window held back, and since
 4.19. Pacing without a queue discipline came between, with 4.13.
 """
-_U32 = {"snd_mss": 16, "rcv_mss": 20, "total_retrans": 100, "data_segs_in": 152, "data_segs_out": 156}
+_U32 = {"snd_mss": 16, "rcv_mss": 20, "total_retrans": 100, "data_segs_in": 152, "data_segs_out": 156,
+        "dsack_dups": 216}  # fmt: skip
 _U64 = {"bytes_received": 128, "busy": 168, "rwnd_limited": 176, "sndbuf_limited": 184, "bytes_sent": 200}
 
 
@@ -112,6 +115,7 @@ def parse_tcp_info(raw: bytes) -> TcpInfo:
             segments_retransmitted=small["total_retrans"],
             busy_microseconds=large["busy"],
             window_limited_microseconds=large["rwnd_limited"] + large["sndbuf_limited"],
+            segments_duplicate=small["dsack_dups"],
         ),
     )
 

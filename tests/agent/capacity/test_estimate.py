@@ -69,6 +69,14 @@ def test_a_lost_segment_holds_up_payload_and_no_rate() -> None:
     assert ip_marks([Received(0.0, 0, 0)], Framing(40, 1_000)) == [Mark(0.0, 0.0)]
 
 
+def test_a_segment_that_came_twice_took_the_line_twice() -> None:
+    """Late ones were sent again: 8 in a hundred came twice, from the first sample on."""
+    received = [Received(each * 0.05, 92_000 * each, 100 * each) for each in range(11)]
+    framed = Framing(header_bytes=40, payload_bytes=1_000)
+    assert estimate.rates(ip_marks(received, framed, 80)) == pytest.approx([100 * 1_040 * 8 / 0.05] * 10)
+    assert max(estimate.rates(ip_marks(received, framed, 500))) == pytest.approx(100 * 1_040 * 8 / 0.05)
+
+
 def test_segments_that_a_virtual_machines_host_merged_are_counted_by_their_payload() -> None:
     """44 at a time at first, then 20, at one rate: 1 GbE is 975.3 Mbit/s at the IP layer."""
     framed, step = Framing(header_bytes=52, payload_bytes=1_448), 1_448 * 4_064
