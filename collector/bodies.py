@@ -1,4 +1,4 @@
-"""Bodies of requests: read within bounds of bytes and time, and never by recursion that breaks."""
+"""Bodies of requests: read within bounds of bytes and time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
+
+from config.plain_json import decoded
 
 BODY_SECONDS = 10.0
 """A small body is whole within so long."""
@@ -31,12 +33,5 @@ async def body_of(request: Request, most: int, seconds: float = BODY_SECONDS) ->
 
 
 def json_of(body: bytes, shape: type[T]) -> T:
-    """What a body says. Raises msgspec.DecodeError, also for what msgspec itself raises something else for:
-    brackets in a thousand brackets, and text that is no UTF-8.
-    """
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except RecursionError:
-        raise msgspec.DecodeError("the JSON is nested too deeply") from None
-    except UnicodeDecodeError:
-        raise msgspec.DecodeError("the text is not UTF-8") from None
+    """What a body says. Raises msgspec.DecodeError."""
+    return decoded(body, msgspec.json.Decoder(shape))

@@ -170,7 +170,7 @@ def congestion_control(sock: socket.socket) -> str:
 def choose_congestion_control(socks: Sequence[socket.socket], name: str | None) -> None:
     """Send by that algorithm; None keeps the host's own. Raises OSError when the kernel refuses."""
     for sock in socks if name else ():
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, (name or "").encode("ascii"))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, (name or "").encode())
 
 
 class Budget:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from agent.capacity.tcp import Totals
+from config.plain_json import decoded
 
 VERSION = 1
 MAX_LINE_BYTES = 2048
@@ -139,7 +140,7 @@ class Channel:
             if not self._read(max(1e-6, deadline - time.monotonic())):
                 return None
         try:
-            return self._decoder.decode(line)
+            return decoded(line, self._decoder)
         except msgspec.DecodeError as error:
             raise WireError(f"said what is not in the protocol: {error}") from error
 

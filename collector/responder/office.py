@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -25,6 +26,7 @@ from config.points import Point
 from config.units import format_rate
 
 HOUR_SECONDS = 3600.0
+HOLDER = re.compile("[0-9a-f]{64}")
 SETUP_RATE = 10_000_000_000
 """A search without a rate is reckoned as one of a line of 10 Gbit/s."""
 SEARCH_SHARE = 0.25
@@ -244,8 +246,8 @@ class TicketOffice:
 
     def _refuse_unservable(self, request: TicketRequest) -> None:
         settings = self._settings
-        if len(request.holder) != 64:
-            raise Denied(409, "holder is not a SHA-256 in hexadecimal")
+        if HOLDER.fullmatch(request.holder) is None:
+            raise Denied(409, "holder is not a SHA-256 in 64 lower-case hexadecimal digits")
         if request.bits_per_second is not None and not 1000 <= request.bits_per_second <= 10**12:
             raise Denied(409, "bits_per_second is not between 1 kbit/s and 1 Tbit/s")
         if request.mode == "due" and request.method != "tcp":

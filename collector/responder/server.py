@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -23,6 +23,7 @@ from collector.responder.session import Session
 from collector.responder.settings import ResponderSettings
 from collector.responder.syn import answer_sparingly, take_all
 from collector.responder.ticket import Gate, Ticket, TicketError
+from config.plain_json import decoded
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,17 @@ class Responder:
                 key.data(key.fileobj)
             self._drop_late()
 
+    @contextlib.contextmanager
+    def _at_its_own_cost(self, sock: socket.socket) -> Iterator[None]:
+        """Whatever goes wrong at a connection ends that one alone: all others wait for the same thread."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            log.warning("responder gives a connection up error=%r", error)
+            if sock in self._pending:
+                self._release(self._pending[sock])
+            sock.close()
+
     def _next_deadline(self) -> float | None:
         """Seconds until the oldest waiting connection is too late; they wait in the order they came."""
         oldest = next(iter(self._pending.values()), None)
@@ -113,13 +125,16 @@ class Responder:
             log.warning("responder cannot accept error=%s", error)
             time.sleep(0.05)  # no descriptors left: the loop would spin on the same readable listener
             return
+        with self._at_its_own_cost(sock):
+            self._await_line(sock, str(address[0]))
+
+    def _await_line(self, sock: socket.socket, address: str) -> None:
         if len(self._pending) >= self._settings.max_pending:
             self._evict()
         take_all(sock)
         sock.setblocking(False)
-        deadline = time.monotonic() + self._settings.handshake
-        self._pending[sock] = _Pending(sock, str(address[0]), deadline)
         self._selector.register(sock, selectors.EVENT_READ, self._read)
+        self._pending[sock] = _Pending(sock, address, time.monotonic() + self._settings.handshake)
 
     def _evict(self) -> None:
         """Drop the oldest connection of the address that has most of them: the one that floods pays first."""
@@ -130,7 +145,8 @@ class Responder:
         now = time.monotonic()
         late = [pending for pending in self._pending.values() if pending.deadline <= now]
         for pending in late:
-            self._drop(pending)
+            with self._at_its_own_cost(pending.sock):
+                self._drop(pending)
 
     def _drop(self, pending: _Pending) -> None:
         self._release(pending)
@@ -144,8 +160,12 @@ class Responder:
         pending = self._pending.get(sock)
         if pending is None:  # dropped for another's sake since this round of events began
             return
+        with self._at_its_own_cost(sock):
+            self._hear(pending)
+
+    def _hear(self, pending: _Pending) -> None:
         try:
-            received = sock.recv(wire.MAX_LINE_BYTES + 1 - len(pending.received))
+            received = pending.sock.recv(wire.MAX_LINE_BYTES + 1 - len(pending.received))
         except BlockingIOError:
             return
         except OSError:
@@ -164,7 +184,7 @@ class Responder:
         line, _, rest = pending.received.partition(b"\n")
         pending.sock.setblocking(True)
         try:
-            self._admit(pending.sock, wire.FROM_AGENT.decode(line), rest)
+            self._admit(pending.sock, decoded(line, wire.FROM_AGENT), rest)
         except msgspec.DecodeError:
             self._refuse(pending, "not understood")
         except (TicketError, OSError) as error:
@@ -185,11 +205,15 @@ class Responder:
         thread = threading.Thread(
             target=self._serve, args=(session,), name=f"test {ticket.agent}", daemon=True
         )
+        self._report(ticket.nonce, None)
         with self._lock:
             self._sessions[session.id] = session
             self._threads.add(thread)
-        self._report(ticket.nonce, None)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more
+            self._over(session, thread)
+            raise TicketError("busy") from None
 
     def _admitted(self, control: socket.socket, hello: wire.Hello) -> Ticket:
         if hello.version != wire.VERSION:
@@ -202,10 +226,13 @@ class Responder:
         try:
             session.run()
         finally:
-            with self._lock:
-                self._sessions.pop(session.id, None)
-                self._threads.discard(threading.current_thread())
-            self._report(session.ticket.nonce, session.moved_bytes)
+            self._over(session, threading.current_thread())
+
+    def _over(self, session: Session, thread: threading.Thread) -> None:
+        with self._lock:
+            self._sessions.pop(session.id, None)
+            self._threads.discard(thread)
+        self._report(session.ticket.nonce, session.moved_bytes)
 
     def _attach(self, sock: socket.socket, message: wire.Attach) -> None:
         with self._lock:

@@ -156,7 +156,7 @@ class Gate:
         return ticket
 
     def _check(self, ticket: Ticket, secret: str, family: str, now: float) -> None:
-        if not hmac.compare_digest(ticket.holder, holder_of(secret)):
+        if not hmac.compare_digest(ticket.holder.encode(), holder_of(secret).encode()):
             raise TicketError("ticket of another agent")
         if ticket.responder != self._responder:
             raise TicketError("ticket for another responder")

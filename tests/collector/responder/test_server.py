@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,13 +23,22 @@ from collector.registry import AgentIdentity
 from collector.responder import ResponderProcess, ResponderSettings, TicketOffice, ticket_routes
 from collector.responder.office import TicketRequest
 from collector.responder.process import ResponderFailed
-from collector.responder.ticket import holder_of, opened, sign
+from collector.responder.ticket import Gate, holder_of, opened, sign
 from config.units import BitsPerSecond, Seconds
 from tests.agent.capacity.far_end import KEY, FarEnd, a_run, far_end, number
 from tests.collector.running import wait_until
 
 WANTED = TicketRequest(direction="down", family="ipv4", mode="search", holder=holder_of("secret"))
 SMALL = Settings(families=("ipv4",), directions=("down",), mode="verify", rate=BitsPerSecond(10_000_000))
+
+
+RANDOM = random.Random(20261130)
+HOSTILE = (
+    b'{"type":"\xff"}\n',
+    b'{"a":' + b"[" * 1900 + b"\n",
+    *(RANDOM.randbytes(RANDOM.randrange(1, 2000)) + b"\n" for _ in range(40)),
+    *(b'{"type":"hello","ticket":"' + RANDOM.randbytes(60) + b'"}\n' for _ in range(40)),
+)
 
 
 @pytest.fixture
@@ -56,6 +67,13 @@ def answer_to(served: FarEnd, sent: bytes) -> bytes:
 def hello(served: FarEnd, secret: str = "secret") -> bytes:
     ticket = served.office.issue("a1", "s1", WANTED, "h").ticket
     return wire.line_of(wire.Hello(wire.VERSION, ticket, secret, 1))
+
+
+def is_served(served: FarEnd) -> bool:
+    """A good client, now."""
+    with connected(served) as sock:
+        sock.sendall(hello(served))
+        return b'"welcome"' in sock.recv(4096)
 
 
 def test_a_replayed_ticket_is_refused_while_the_first_is_served(served: FarEnd) -> None:
@@ -122,6 +140,70 @@ def test_a_refusal_is_never_longer_than_what_came_in(served: FarEnd, sent: bytes
     assert served.responder.tests == 0
 
 
+@pytest.mark.fault(23)
+def test_no_line_without_a_ticket_stops_the_responder(served: FarEnd) -> None:
+    for sent in HOSTILE:
+        assert len(answer_to(served, sent)) <= len(sent)
+    assert is_served(served)
+
+
+@pytest.mark.fault(23)
+def test_a_ticket_whose_holder_is_no_digest_is_refused_alone(served: FarEnd) -> None:
+    good = opened(served.office.issue("a1", "s1", WANTED, "h").ticket, KEY)
+    ticket = sign(msgspec.structs.replace(good, holder="é" * 64), KEY)
+    line = wire.line_of(wire.Hello(wire.VERSION, ticket, "secret", 1))
+    assert b"ticket of another agent" in answer_to(served, line)
+    assert is_served(served)
+
+
+@pytest.mark.fault(23)
+@pytest.mark.parametrize("sent", HOSTILE[:2])
+def test_a_test_whose_agent_says_nonsense_ends_alone(served: FarEnd, sent: bytes) -> None:
+    with connected(served) as sock:
+        sock.sendall(hello(served) + sent)
+        assert b'"welcome"' in sock.recv(4096)
+        wait_until(lambda: served.responder.tests == 0)
+    assert is_served(served)
+
+
+def test_an_algorithm_that_no_kernel_has_ends_its_test_alone(served: FarEnd) -> None:
+    ticket = served.office.issue("a1", "s1", WANTED, "h").ticket
+    with connected(served) as control, connected(served) as stream:
+        control.sendall(wire.line_of(wire.Hello(wire.VERSION, ticket, "secret", 1, "é")))
+        welcome = msgspec.json.decode(control.recv(4096))
+        stream.sendall(wire.line_of(wire.Attach(welcome["session"])))
+        control.sendall(wire.line_of(wire.Go()))
+        assert control.recv(4096) == b""
+    assert is_served(served)
+
+
+def test_an_error_that_nobody_thought_of_costs_its_connection_and_one_line(
+    served: FarEnd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("nobody thought of it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Gate, "admit", broken)
+        assert answer_to(served, hello(served)) == b""
+    assert is_served(served)
+    (line,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert line == "responder gives a connection up error=ZeroDivisionError('nobody thought of it')"
+
+
+def test_a_test_for_which_the_system_has_no_thread_leaves_its_place_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with far_end(max_tests=1) as served:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", none_left)
+            assert b"busy" in answer_to(served, hello(served))
+        assert is_served(served)
+
+
 def test_nothing_is_sent_to_a_client_that_says_nothing(served: FarEnd) -> None:
     assert answer_to(served, b"") == b""
     assert answer_to(served, hello(served)[:-20]) == b""
@@ -157,10 +239,10 @@ def test_more_tests_than_allowed_are_refused() -> None:
 
 def test_a_responder_of_its_own_serves_and_ends_with_its_parent(tmp_path: Path) -> None:
     settings = ResponderSettings(listen=("127.0.0.1",), port=0)
-    process = ResponderProcess(settings, tmp_path)
-    port = process.start()
+    own = ResponderProcess(settings, tmp_path)
+    port = own.start()
     try:
-        assert process.alive
+        assert own.alive
         taken = ResponderProcess(ResponderSettings(listen=("127.0.0.1",), port=port), tmp_path)
         with pytest.raises(ResponderFailed, match=f"port {port}.*responder.port"):
             taken.start()
@@ -168,8 +250,8 @@ def test_a_responder_of_its_own_serves_and_ends_with_its_parent(tmp_path: Path) 
             sock.sendall(b'{"type":"attach","session":"0123456789abcdef"}\n')
             assert b"no such session" in sock.recv(4096)
     finally:
-        process.stop()
-    assert not process.alive
+        own.stop()
+    assert not own.alive
 
 
 class Rooms:

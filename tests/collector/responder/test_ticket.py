@@ -43,6 +43,7 @@ def test_a_ticket_serves_once() -> None:
     ("ticket", "secret", "family", "now", "message"),
     [
         (text(), "another", "ipv4", NOW, "of another agent"),
+        (text(holder="é" * 64), "secret", "ipv4", NOW, "of another agent"),
         (text(responder="other"), "secret", "ipv4", NOW, "for another responder"),
         (text(), "secret", "ipv6", NOW, "for ipv4"),
         (text(), "secret", "ipv4", NOW + 70, "expired"),
@@ -108,7 +109,9 @@ WANTED = TicketRequest(direction="down", family="ipv4", mode="search", holder="0
     ("changes", "status", "message"),
     [
         ({"responder": "other"}, 409, "there is no responder 'other'; allowed: county"),
-        ({"holder": "short"}, 409, "holder"),
+        ({"holder": "0" * 63}, 409, "64 lower-case hexadecimal digits"),
+        ({"holder": "0" * 64 + "\n"}, 409, "64 lower-case hexadecimal digits"),
+        ({"holder": "é" * 64}, 409, "64 lower-case hexadecimal digits"),
         ({"mode": "verify"}, 409, "needs bits_per_second"),
         ({"mode": "verify", "bits_per_second": 10**10}, 409, "at most"),
         ({"bits_per_second": 0}, 409, "between"),
