@@ -147,7 +147,9 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
     alarm = Ticker([incidents.tick], settings.incidents.every)
     stack.callback(messages.stop)
     stack.callback(alarm.stop)
-    tickets = open_far_end(settings.responder, data, stack, registry=registry, verdicts=verdicts, clock=clock)
+    tickets, responder = open_far_end(
+        settings.responder, data, stack, registry=registry, verdicts=verdicts, clock=clock
+    )
     if tickets is not None:
         consumer.add_listener(tickets, may_concern)
     icmpv6 = open_icmpv6(settings.responder, data, stack)
@@ -194,6 +196,7 @@ def open_rooms(settings: CollectorSettings, stack: ExitStack, clock: Clock | Non
         alarm,
         icmpv6,
         promises,
+        responder,
     )
 
 

@@ -79,6 +79,9 @@ def metrics_of(rooms: Rooms) -> Iterator[Metric]:
     yield single(
         "listener_failing_schools", "Schools whose last batch a room could not take.", len(listener.schools())
     )
+    if rooms.responder is not None:
+        listening = rooms.responder.listening
+        yield single("responder_listening", "1 while the responder of this collector listens.", listening)
     yield from (Metric(*each) for each in message_metrics(rooms.messages))
     yield single("process_cpu_seconds_total", "CPU that the collector used.", time.process_time())
 

@@ -18,6 +18,7 @@ from collector.registry import Registry
 from collector.reports.content import Gatherer
 from collector.responder.icmpv6_routes import FarEndOffice
 from collector.responder.office import TicketOffice
+from collector.responder.process import ResponderProcess
 from collector.settings import CollectorSettings
 from collector.store.interface import Store
 from collector.terminals.room import TerminalRoom
@@ -61,3 +62,4 @@ class Rooms:
     icmpv6: FarEndOffice | None = None
     promises: Promises = field(default_factory=Promises)
     """When the threads that must not hang will be back."""
+    responder: ResponderProcess | None = None

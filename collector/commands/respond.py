@@ -45,8 +45,8 @@ def command(data_directory: Path, file: Path | None, settings_from_stdin: bool) 
     except OSError as error:
         fail(f"{error.strerror}; set another with the key responder.port")
     ended = _ended_by_signal()
-    responder.start()
     click.echo(f"listening id={settings.id} port={listeners[0].getsockname()[1]}")
+    responder.start()
     if settings_from_stdin:
         threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
     ended.wait()

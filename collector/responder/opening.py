@@ -40,18 +40,18 @@ def open_far_end(
     registry: Registry,
     verdicts: Neighbours,
     clock: Clock,
-) -> TicketOffice | None:
+) -> tuple[TicketOffice | None, ResponderProcess | None]:
     """Start the responder (unless ``enabled: false``: then another machine runs it) and open the office.
 
-    None without settings. Raises TicketError or ResponderFailed, one line each.
+    Neither without settings. Raises TicketError or ResponderFailed, one line each.
     """
     if settings is None:
-        return None
+        return None, None
 
     def now() -> datetime:
         return datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
 
-    ledger = Ledger(registry)
+    ledger, process = Ledger(registry), None
     if settings.enabled:
         process = ResponderProcess(settings, data_directory, settling(ledger, now))
         stack.callback(process.stop)
@@ -59,7 +59,7 @@ def open_far_end(
     key = load_key(data_directory / KEY_FILE)
     judge = VerdictsOf(verdicts)
     slots = SlotRoom(settings, ledger, registry, judge, verdicts.calendar, salt=key, now=now)
-    return TicketOffice(settings, key, slots=slots)
+    return TicketOffice(settings, key, slots=slots), process
 
 
 def settling(ledger: Ledger, now: Callable[[], datetime]) -> Callable[[str, int | None], None]:

@@ -1,21 +1,31 @@
-"""The responder in a process of its own, so that tests never hold up ingest, ended with its parent."""
+"""The responder in a process of its own, so that tests never hold up ingest: ended with its parent, started
+again when it ends before.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from collector.responder.settings import ResponderSettings, sent
-from collector.responder.ticket import KEY_FILE, load_key
+from collector.responder.ticket import CLOCK_SLACK_SECONDS, KEY_FILE, load_key
 
 READY_SECONDS = 15.0
 STOP_SECONDS = 3.0
+FIRST_PAUSE_SECONDS = CLOCK_SLACK_SECONDS
+"""Before it is started again: the new one then takes no ticket that the one before may have served."""
+LONGEST_PAUSE_SECONDS = 60.0
+"""The pause doubles up to that; after a run longer than that it is the first again."""
 REPORT = re.compile(r"test ([0-9a-f]{32}) (?:begins|moved ([0-9]{1,18}))")
 """A line of its standard output about one test."""
 _COMMAND = (sys.executable, "-c", "from collector.main import main; main()", "respond")
@@ -41,66 +51,134 @@ class ResponderProcess:
         self._key_directory = data_directory
         self._report = report
         self._child: subprocess.Popen[bytes] | None = None
-        self._listener: threading.Thread | None = None
+        self._listening = False
+        self._failure = ""
+        self._starting = threading.Lock()
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="responder's watcher", daemon=True)
 
     def start(self) -> int:
-        """Start it and wait until it listens; its port. Raises ResponderFailed."""
+        """Start it and wait until it listens; its port, which it keeps. Raises ResponderFailed."""
         load_key(self._key_directory / KEY_FILE)  # made here, so that both processes have the same
-        self._child = subprocess.Popen(
-            (*_COMMAND, "--settings-from-stdin", "--data-directory", str(self._key_directory)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            process_group=0,  # Ctrl-C reaches the parent alone
-        )
-        assert self._child.stdin is not None
-        self._child.stdin.write(sent(self._settings) + b"\n")
-        self._child.stdin.flush()
-        line = self._first_line()
-        if not line.startswith("listening "):
-            self.stop()
-            raise ResponderFailed(line.removeprefix("error: ") or "the responder did not start")
-        self._listener = threading.Thread(target=self._listen, name="responder's reports", daemon=True)
-        self._listener.start()
-        log.info("responder started pid=%d %s", self._child.pid, line)
-        return int(line.rpartition("port=")[2])
+        port = self._launch()
+        self._settings = msgspec.structs.replace(self._settings, port=port)
+        self._watcher.start()
+        return port
 
     @property
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self._child is not None and self._child.poll() is None
+    def id(self) -> str:
+        """What lines and agents call it."""
+        return self._settings.id
+
+    @property
+    def listening(self) -> bool:
+        """Whether a test finds it."""
+        return self._listening
 
     def stop(self) -> None:
         """End it and its tests."""
-        if self._child is None:
+        with self._starting:
+            self._stopping.set()
+        if self._child is None or not self._watcher.is_alive():
             return
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
-        self._child.stdin.close()
-        try:
-            self._child.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
-        if self._listener is not None:
-            self._listener.join()
-        self._child.stdout.close()
+        _let_end(self._child)
+        self._watcher.join(STOP_SECONDS)
+        self._child.kill()
+        self._watcher.join()
 
-    def _listen(self) -> None:
+    def _launch(self) -> int:
+        child = self._begun()
+        line = _first_line(child)
+        if not line.startswith("listening "):
+            _ended(child)
+            raise ResponderFailed(line.removeprefix("error: ") or "the responder did not start")
+        self._listening, self._failure = True, ""
+        log.info("responder started pid=%d %s", child.pid, line)
+        return int(line.rpartition("port=")[2])
+
+    def _begun(self) -> subprocess.Popen[bytes]:
+        """A new child, which has its settings; none once we are told to stop."""
+        with self._starting:
+            if self._stopping.is_set():
+                raise ResponderFailed("the collector stops")
+            child = self._child = subprocess.Popen(
+                (*_COMMAND, "--settings-from-stdin", "--data-directory", str(self._key_directory)),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                process_group=0,  # Ctrl-C reaches the parent alone
+            )
+            assert child.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # its first line says why
+                child.stdin.write(sent(self._settings) + b"\n")
+                child.stdin.flush()
+        return child
+
+    def _watch(self) -> None:
+        """Hear it until it ends, and start it again, until we are told to stop."""
+        pause = FIRST_PAUSE_SECONDS
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            self._hear_out()
+            if time.monotonic() - began > LONGEST_PAUSE_SECONDS:
+                pause = FIRST_PAUSE_SECONDS
+            if not self._stopping.wait(pause):
+                self._launch_again()
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _hear_out(self) -> None:
         """Hear its reports, and pass its log on, until it ends."""
+        if not self._listening:
+            return  # it did not start
         assert self._child is not None
         assert self._child.stdout is not None
         for raw in self._child.stdout:
-            line = raw.decode("utf-8", "replace").rstrip()
-            found = REPORT.fullmatch(line)
-            if found is None:
-                log.info("responder says %s", line)
-            else:
-                self._report(found[1], int(found[2]) if found[2] else None)
+            self._hear(raw.decode("utf-8", "replace").rstrip())
+        self._listening = False
+        status = _ended(self._child)
+        if not self._stopping.is_set():
+            log.warning("responder ended status=%d; it gets no tickets until it listens again", status)
 
-    def _first_line(self) -> str:
-        assert self._child is not None
-        assert self._child.stdout is not None
-        if not select.select([self._child.stdout], [], [], READY_SECONDS)[0]:
-            return ""
-        return self._child.stdout.readline().decode("utf-8", "replace").strip()
+    def _hear(self, line: str) -> None:
+        found = REPORT.fullmatch(line)
+        if found is None:
+            log.info("responder says %s", line)
+            return
+        try:
+            self._report(found[1], int(found[2]) if found[2] else None)
+        except Exception:  # who hears nothing more would not hear it end either
+            log.exception("a report of the responder is lost line=%s", line)
+
+    def _launch_again(self) -> None:
+        """Each reason why it does not start is said once."""
+        try:
+            self._launch()
+        except OSError as error:
+            if str(error) != self._failure and not self._stopping.is_set():
+                log.warning("responder does not start again error=%s", error)
+            self._failure = str(error)
+
+
+def _first_line(child: subprocess.Popen[bytes]) -> str:
+    assert child.stdout is not None
+    if not select.select([child.stdout], [], [], READY_SECONDS)[0]:
+        return ""
+    return child.stdout.readline().decode("utf-8", "replace").strip()
+
+
+def _let_end(child: subprocess.Popen[bytes]) -> None:
+    assert child.stdin is not None
+    with contextlib.suppress(OSError):  # it ended, and left what was written unread
+        child.stdin.close()
+
+
+def _ended(child: subprocess.Popen[bytes]) -> int:
+    """Its exit status, once it has ended, or was made to."""
+    assert child.stdout is not None
+    _let_end(child)
+    try:
+        child.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+    child.stdout.close()
+    return child.wait()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 import socket
 import struct
 import threading
@@ -14,19 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 from starlette.applications import Starlette
 
 from agent.capacity import wire
 from agent.probes.capacity import Capacity, Settings
 from collector.registry import AgentIdentity
-from collector.responder import ResponderProcess, ResponderSettings, TicketOffice, ticket_routes
+from collector.responder import ResponderProcess, ResponderSettings, TicketOffice, process, ticket_routes
 from collector.responder.office import TicketRequest
 from collector.responder.process import ResponderFailed
 from collector.responder.ticket import Gate, holder_of, opened, sign
 from config.units import BitsPerSecond, Seconds
 from tests.agent.capacity.far_end import KEY, FarEnd, a_run, far_end, number
-from tests.collector.running import wait_until
+from tests.collector.running import Running, running, settings_in, wait_until
 
 WANTED = TicketRequest(direction="down", family="ipv4", mode="search", holder=holder_of("secret"))
 SMALL = Settings(families=("ipv4",), directions=("down",), mode="verify", rate=BitsPerSecond(10_000_000))
@@ -242,7 +245,7 @@ def test_a_responder_of_its_own_serves_and_ends_with_its_parent(tmp_path: Path) 
     own = ResponderProcess(settings, tmp_path)
     port = own.start()
     try:
-        assert own.alive
+        assert own.listening
         taken = ResponderProcess(ResponderSettings(listen=("127.0.0.1",), port=port), tmp_path)
         with pytest.raises(ResponderFailed, match=f"port {port}.*responder.port"):
             taken.start()
@@ -251,7 +254,59 @@ def test_a_responder_of_its_own_serves_and_ends_with_its_parent(tmp_path: Path) 
             assert b"no such session" in sock.recv(4096)
     finally:
         own.stop()
-    assert not own.alive
+    assert not own.listening
+
+
+def killed_responder() -> int:
+    """Kills the one that this process runs; the port on which it listened."""
+    (found,) = [each for each in psutil.Process().children() if "respond" in each.cmdline()]
+    (port,) = [each.laddr.port for each in found.net_connections("tcp") if each.status == "LISTEN"]
+    os.kill(found.pid, signal.SIGKILL)
+    return int(port)
+
+
+def asked(collector: Running) -> Any:
+    """What the collector answers to an agent that wants a test now."""
+    body = msgspec.json.encode(msgspec.structs.replace(WANTED, now=True, force=True))
+    return collector.request("POST", "/api/v1/tickets", body)
+
+
+@pytest.mark.fault(23)
+def test_a_responder_that_was_killed_is_started_again_and_no_ticket_is_given_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process, "FIRST_PAUSE_SECONDS", 0.5)
+    with running(settings_in(tmp_path, responder={"listen": ["127.0.0.1"], "port": 0})) as collector:
+        responder = collector.rooms.responder
+        assert responder is not None
+        port = killed_responder()
+        wait_until(lambda: not responder.listening)
+        with socket.create_server(("127.0.0.1", port)):  # so that it cannot start at once
+            wait_until(lambda: "does not start again" in caplog.text)
+            answer = asked(collector)
+            reason = "the responder is not listening; it is being started again"
+            assert (answer.status, answer.json) == (503, {"reason": reason})
+            assert answer.headers["retry-after"] == "10"
+            assert b"\nxiaotong_responder_listening 0.0\n" in collector.request("GET", "/metrics").body
+        wait_until(lambda: responder.listening)
+        assert b"\nxiaotong_responder_listening 1.0\n" in collector.request("GET", "/metrics").body
+        grant = asked(collector).json
+        assert grant["responder"]["port"] == port
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+            sock.sendall(wire.line_of(wire.Hello(wire.VERSION, grant["ticket"], "secret", 1)))
+            assert b'"welcome"' in sock.recv(4096)
+    assert [line for line in caplog.messages if line.startswith("responder ended")] == [
+        "responder ended status=-9; it gets no tickets until it listens again"
+    ]
+
+
+def test_a_responder_that_was_killed_can_be_stopped(tmp_path: Path) -> None:
+    killed = ResponderProcess(ResponderSettings(listen=("127.0.0.1",), port=0), tmp_path)
+    killed.start()
+    killed_responder()
+    wait_until(lambda: not killed.listening)
+    killed.stop()
+    assert not psutil.Process().children()
 
 
 class Rooms:
@@ -260,6 +315,7 @@ class Rooms:
     def __init__(self) -> None:
         self.registry = self
         self.tickets: TicketOffice | None = TicketOffice(ResponderSettings(tickets_per_hour=1), KEY)
+        self.responder: ResponderProcess | None = None
 
     def agent_by_token(self, token: str) -> AgentIdentity | None:
         return AgentIdentity("a1", "s1") if token == "t" * 43 else None
