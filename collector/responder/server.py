@@ -65,6 +65,7 @@ class Responder:
     def start(self) -> None:
         """Begin to serve, in threads."""
         for listener in self._listeners:
+            answer_sparingly(listener)
             listener.setblocking(False)
             self._selector.register(listener, selectors.EVENT_READ, self._accept)
         self._selector.register(self._wake, selectors.EVENT_READ, self._awoken)
@@ -279,7 +280,6 @@ def _listening(address: str, port: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        answer_sparingly(sock)
         tcp.tcp_info(sock)  # a kernel that counts too little is told now and not at every test
         sock.bind((address, port))
         sock.listen(1024)

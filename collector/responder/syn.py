@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import socket
 import struct
 from pathlib import Path
@@ -36,19 +37,28 @@ NAMED_SYN_ONLY = (
 )
 SYNACK_RETRIES = Path("/proc/sys/net/ipv4/tcp_synack_retries")
 
+log = logging.getLogger(__name__)
+
 
 def answer_sparingly(listener: socket.socket) -> None:
     """Let the kernel drop a SYN without that option, and say SYN-ACK at most twice (tcp(7), TCP_SYNCNT).
 
-    Fewer is for the system alone: a machine where tcp_synack_retries is 0 keeps that. Raises OSError.
+    Fewer is for the system alone: a machine where tcp_synack_retries is 0 keeps that.
     """
+    try:
+        _attach(listener)
+    except OSError as error:  # 4 bytes more to whom nobody asked for are no reason not to serve
+        log.warning("responder answers SYNs without options too: the kernel takes no filter error=%s", error)
+    with contextlib.suppress(OSError, ValueError):
+        if int(SYNACK_RETRIES.read_text(encoding="ascii")) > 1:
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
+
+
+def _attach(listener: socket.socket) -> None:
     code = b"".join(struct.pack("=HBBI", *each) for each in NAMED_SYN_ONLY)
     held = ctypes.create_string_buffer(code)
     program = struct.pack("@HP", len(NAMED_SYN_ONLY), ctypes.addressof(held))
     listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
-    with contextlib.suppress(OSError, ValueError):
-        if int(SYNACK_RETRIES.read_text(encoding="ascii")) > 1:
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
 
 
 def take_all(accepted: socket.socket) -> None:
