@@ -50,18 +50,26 @@ class SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]
         self._offset_ns = self._wall_minus_monotonic_ns()
 
     def _process_jobs(self) -> float | None:
-        offset_ns = self._wall_minus_monotonic_ns()
-        step_seconds = (offset_ns - self._offset_ns) / 1e9
-        if abs(step_seconds) > STEP_SECONDS:
-            self._offset_ns = offset_ns
-            self._follow(step_seconds)
+        self._follow_step()
         wait_seconds: float | None = super()._process_jobs()
+        while self._follow_step():  # it came while they were looked at
+            wait_seconds = super()._process_jobs()
         return wait_seconds
 
-    def _follow(self, step_seconds: float) -> None:
+    def _follow_step(self) -> bool:
+        """Move the jobs by a step of the wall clock since the last time; False when there was none."""
+        offset_ns = self._wall_minus_monotonic_ns()
+        step_seconds = (offset_ns - self._offset_ns) / 1e9
+        if abs(step_seconds) <= STEP_SECONDS:
+            return False
+        self._offset_ns = offset_ns
         log.warning("wall clock stepped seconds=%.3f", step_seconds)
+        now = datetime.fromtimestamp(self._clock.wall_ns() / 1e9, ZoneInfo("UTC"))
         for job in self.get_jobs():
-            job.modify(next_run_time=job.next_run_time + timedelta(seconds=step_seconds))
+            moved = job.next_run_time + timedelta(seconds=step_seconds)
+            latest = now + job.trigger.interval  # one that was looked at after the step has moved already
+            job.modify(next_run_time=min(moved, latest))
+        return True
 
     def _wall_minus_monotonic_ns(self) -> int:
         return self._clock.wall_ns() - self._clock.monotonic_ns()

@@ -97,6 +97,33 @@ def test_jobs_keep_their_distance_when_the_wall_clock_steps(
     assert all(later - earlier > 0.1e9 for earlier, later in itertools.pairwise(after))
 
 
+@pytest.mark.fault(8)
+@pytest.mark.parametrize("hours", [-12, 12])
+def test_a_step_while_the_schedule_looks_at_its_jobs_stalls_nothing(
+    hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SteppedClock()
+    stepped = threading.Event()
+
+    class SteppedDatetime(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            if len(runs) == 2 and not stepped.is_set():  # between the look for a step and the look for jobs
+                clock.offset_ns += hours * 3600 * 10**9
+                stepped.set()
+            return datetime.fromtimestamp(clock.wall_ns() / 1e9, tz)
+
+    monkeypatch.setattr(base, "datetime", SteppedDatetime)
+    runs: list[int] = []
+    schedule = made(clock, [])
+    schedule.add_timed(
+        Job("p", Does(lambda: runs.append(clock.monotonic_ns())), deadline_seconds=5), every_seconds=0.3
+    )
+    schedule.start()
+    wait_until(lambda: stepped.is_set() and len(runs) >= 5)
+    schedule.shutdown()
+
+
 def test_a_probe_that_hangs_stalls_nobody_and_is_not_started_twice() -> None:
     release, hung, others = threading.Event(), [], []
     schedule = made(SystemClock(), [])
