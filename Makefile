@@ -34,7 +34,7 @@ types: $(VENV)/.installed-dev
 # measures rates and delays runs alone.
 side-by-side: $(VENV)/.installed-dev
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 3 --dist loadfile -m "not lab and not quiet" --durations=12
+	$(BIN)/coverage run -m pytest -n 4 --dist loadfile -m "not lab and not quiet" --durations=12
 
 labs: $(VENV)/.installed-dev
 	$(BIN)/coverage run -m pytest -n 3 --dist loadfile -m "lab and not quiet" --durations=6
