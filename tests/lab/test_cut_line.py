@@ -37,7 +37,7 @@ class RealLine(County):
         self._line = line
 
     def run_test(self, name: str, grant: Grant, starts: datetime) -> tuple[float, int, Point]:
-        """See County: the seconds and bytes that it really took. What no verdict asks about stays on paper."""
+        """See County: what it really took. What no verdict asks about stays on paper."""
         test = grant.test
         assert test is not None
         if test.direction == "up":
