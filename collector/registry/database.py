@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_WAIT_SECONDS = 10.0
+LOCK_POLL_SECONDS = 0.02
 DATABASES = ("sqlite", "postgresql")
 
 
@@ -81,11 +84,26 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     # the driver's own implicit BEGIN would come too late to make a read and the write after it one
     connection.isolation_level = None
     try:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _keep_log(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
     except BaseException:
         connection.close()  # the pool does not know it yet
         raise
+
+
+def _keep_log(connection: sqlite3.Connection) -> None:
+    """Turn a file to WAL. SQLite itself does not wait for the lock where another turns it at the same time."""
+    until = time.monotonic() + LOCK_WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(LOCK_POLL_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -201,6 +202,17 @@ def test_a_migrated_database_opens_again_in_wal_mode(url: str, tmp_path: Path) -
     connection = sqlite3.connect(tmp_path / "data/registry.db")
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+def test_two_that_make_the_database_at_the_same_time_wait_for_each_other(tmp_path: Path) -> None:
+    file = tmp_path / "registry.db"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.2, other.execute, ["COMMIT"])
+    release.start()
+    Registry.open(f"sqlite:///{file}").close()
+    release.join()
+    other.close()
 
 
 @pytest.mark.parametrize(
