@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ COMMUNITY = "lab-read"
 WEB_NAME = "www.lab.test"
 TRAFFIC_PORT = 9000
 TRAFFIC = Path(__file__).with_name("traffic.py")
+WEB = Path(__file__).with_name("web.py")
 
 
 def start_outside(lab: Lab, outside: Namespace) -> None:
@@ -24,9 +26,14 @@ def start_outside(lab: Lab, outside: Namespace) -> None:
     pages = lab.directory / "www"
     pages.mkdir()
     (pages / "index.html").write_text("<!doctype html><title>outside</title><p>outside the county</p>\n")
-    lab.start(outside, [sys.executable, "-m", "http.server", "--bind", "::", "--directory", str(pages), "80"],
-              log="web")  # fmt: skip
+    serve_web(lab, outside, "::")
     serve_traffic(lab, outside)
+
+
+def serve_web(lab: Lab, where: Namespace, address: str) -> subprocess.Popen[bytes]:
+    """The site of the network at one more address."""
+    argv = [sys.executable, "-I", str(WEB), address, "80", str(lab.directory / "www")]
+    return lab.start(where, argv, log=f"web-{where.name}")
 
 
 def serve_traffic(lab: Lab, where: Namespace) -> None:

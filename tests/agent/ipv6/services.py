@@ -17,6 +17,7 @@ from tests.agent.ipv6.cases import CENTRE, NAMES, NAMES_WITHOUT_AAAA, OUTSIDE
 from tests.lab import programs
 from tests.lab.county import BuiltCounty, BuiltSchool
 from tests.lab.netns import Lab
+from tests.lab.services import serve_web
 
 HTTP_PORT = 8080
 
@@ -49,9 +50,7 @@ class Services:
         if case == "noaaaa":
             self._know(NAMES_WITHOUT_AAAA, f"{OUTSIDE[1]} good.lab.test")
         if case == "refused":
-            argv = [sys.executable, "-m", "http.server", "--bind", CENTRE[1], "80"]
-            pages = ["--directory", str(self._lab.directory / "www")]
-            web = self._lab.start(self._county.centre, [*argv, *pages], log="web-centre")
+            web = serve_web(self._lab, self._county.centre, CENTRE[1])
             programs.wait_for_port(self._county.centre, CENTRE[1], 80, web)
 
     def _serve_names(self) -> None:
