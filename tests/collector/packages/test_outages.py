@@ -31,8 +31,10 @@ from tests.collector.running import Running, running, settings_in
 from tests.config.test_packages import FILES, PUBLIC, packed
 
 OLD, NEW = agent.__version__, "9.0"
-STEP = 10.0
 MINUTE, HOUR = 60.0, 3600.0
+STEP, COARSE_STEP = 10.0, 60.0
+FINE = 15 * MINUTE
+"""For longer than any limit of a trial time goes by in fine steps, then in coarse ones."""
 SETTINGS = UpgradeSettings(keys=(PUBLIC,))
 
 
@@ -150,8 +152,8 @@ class County:
     def follower(self, name: str = "a1") -> tuple[str, str]:
         return next((each.state, each.reason) for each in self.room.rollouts.followers() if each.id == name)
 
-    def step(self) -> None:
-        self.clock.pass_seconds(STEP)
+    def step(self, seconds: float = STEP) -> None:
+        self.clock.pass_seconds(seconds)
         for gate in (self.a1, self.b1):
             gate.step()
         if self.collector is not None:
@@ -159,8 +161,10 @@ class County:
             self.room.tick()
 
     def go_on(self, seconds: float) -> None:
-        for _ in range(round(seconds / STEP)):
+        for _ in range(round(min(seconds, FINE) / STEP)):
             self.step()
+        for _ in range(round(max(0.0, seconds - FINE) / COARSE_STEP)):
+            self.step(COARSE_STEP)
 
     def go_on_until(self, true: Callable[[], bool]) -> None:
         deadline = self.clock.monotonic_ns() + 2 * HOUR * 1e9
