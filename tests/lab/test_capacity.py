@@ -85,13 +85,13 @@ def test_users_traffic_counts_as_carried(lines: Lines) -> None:
 def test_a_box_behind_the_gateway_reads_the_lines_counter_by_snmp(lines: Lines) -> None:
     line = Setting(45 * M, 0.0, 0.0).on(lines)
     (quiet,) = line.measured_from_a_box([SEARCH | DOWN])
-    assert quiet.tags["line"] == "l1"
-    assert quiet.fields["counts_for_line"] is True
+    assert quiet.tags.get("line") == "l1", quiet
+    assert quiet.fields["counts_for_line"] is True, quiet
     assert number(quiet, "ip_bits_per_second") == pytest.approx(45 * M, rel=0.03)
     with line.users("down", 5 * M, 30.0):
         (busy,) = line.measured_from_a_box([verify_at(43 * M) | DOWN | OWN_CPU])
-    assert busy.fields["counts_for_line"] is True
-    assert busy.fields["bound"] != "upper"  # users who cannot be told apart are no proof against the line
+    assert busy.fields["counts_for_line"] is True, busy
+    assert busy.fields["bound"] != "upper", busy  # users who cannot be told apart are no proof against the line
 
 
 def test_reno_on_a_long_lossy_path_gives_a_lower_bound_and_says_why(lines: Lines) -> None:
