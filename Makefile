@@ -37,10 +37,10 @@ side-by-side: $(VENV)/.installed-dev
 	$(BIN)/coverage run -m pytest -n 4 --dist loadfile -m "not lab and not quiet" --durations=12
 
 labs: $(VENV)/.installed-dev
-	$(BIN)/coverage run -m pytest -n 3 --dist loadfile -m "lab and not quiet" --durations=6
+	$(BIN)/pytest -n 3 --dist loadfile -m "lab and not quiet" --durations=6
 
 alone: $(VENV)/.installed-dev
-	$(BIN)/coverage run -m pytest -m quiet --durations=12
+	$(BIN)/pytest -m quiet --durations=12
 
 # The gate stands where the suite stands: raise it when the suite rises.
 gate: $(VENV)/.installed-dev

@@ -33,6 +33,9 @@ ROOT = Path(__file__).parents[2]
 IPERF_PORT = 5201
 SHARED_MACHINE: dict[str, Any] = {"cpu_limit": 1.0, "busy_cpu": 1.0}
 """Both ends, the line and its delay share this machine's cores: what they use says nothing of a gateway's."""
+IN_OCTETS = "1.3.6.1.2.1.31.1.1.1.6"
+"""IF-MIB's ifHCInOctets."""
+ROUTER_SECONDS = 30.0
 TIMESTAMPED_TCP_BYTES = 20 + 12
 IP_BYTES = {"ipv4": 20, "ipv6": 40}
 COUNTY = County(
@@ -94,6 +97,19 @@ class LabLine:
         packet = payload + IP_BYTES[family] + TIMESTAMPED_TCP_BYTES
         return received["bits_per_second"] * packet / payload, int(received["bytes"] * packet / payload)
 
+    def wait_for_router(self) -> None:
+        """Until the gateway's snmpd shows all that has passed till now: it keeps counters for seconds."""
+        port = f"/sys/class/net/{self._built.port}"
+        index, passed = (
+            int(self.gateway.run("cat", f"{port}/{name}")) for name in ("ifindex", "statistics/rx_bytes")
+        )
+        host = addresses.lan(self._school.number, 1)[0]
+        argv = ["snmpget", "-v2c", "-c", COMMUNITY, "-OqvU", host, f"{IN_OCTETS}.{index}"]
+        deadline = time.monotonic() + ROUTER_SECONDS
+        while int(self._school.terminals[0].run(*argv)) < passed:
+            assert time.monotonic() < deadline, "the gateway's snmpd shows old counters"
+            time.sleep(0.2)
+
     def measured_from_a_box(self, settings: Sequence[dict[str, object]]) -> list[Point]:
         """Run the probe at a terminal of the school, which reads the line's port on the gateway by SNMP."""
         secret = self._lab.directory / "community"
@@ -132,8 +148,12 @@ def _points(argv: Sequence[str], job: Job) -> list[Point]:
     return msgspec.json.decode(done.stdout, type=list[Point])
 
 
+Lines = dict[str, LabLine]
+"""By the name of their school."""
+
+
 @contextmanager
-def lab_lines() -> Iterator[dict[str, LabLine]]:
+def lab_lines() -> Iterator[Lines]:
     """Build a county with a near and a far line, its responders and iperf3; take all down in the end."""
     with Lab() as lab:
         county = BuiltCounty(lab, COUNTY)

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from config.points import Point
 from tests.agent.capacity.far_end import number
-from tests.lab.capacity_lines import LabLine, held_to, lab_lines
+from tests.lab.capacity_lines import LabLine, Lines, held_to, lab_lines
 from tests.lab.netns import LabError
 
 M = 10**6
@@ -34,7 +34,6 @@ THRIFTY_FROM = 100 * M
 MACHINE: dict[str, object] = {"cpu_limit": 0.97, "busy_cpu": 1.0}
 """Both ends and the line share these cores, so that they are busier than a gateway's; never wholly taken."""
 MARKS = {True: "ok ", False: "OFF", None: "---"}
-Lines = dict[str, LabLine]
 console = Console(width=150)
 
 

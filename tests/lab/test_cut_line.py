@@ -17,7 +17,7 @@ from config.points import Point
 from config.units import Seconds
 from tests.agent.capacity.far_end import number
 from tests.collector.responder.fleet import County, M, local
-from tests.lab.capacity_lines import SHARED_MACHINE, LabLine, lab_lines
+from tests.lab.capacity_lines import SHARED_MACHINE, LabLine, Lines
 from tests.lab.capacity_matrix import Setting, verify_at
 
 pytestmark = [pytest.mark.quiet, pytest.mark.needs_root, pytest.mark.needs("tc")]
@@ -57,23 +57,22 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 
 
 def test_a_line_cut_in_the_night_is_not_met_after_the_next_verify_and_its_second_try(
-    registry: Registry,
+    registry: Registry, lines: Lines
 ) -> None:
     """100 to 60 Mbit/s without a trace in the port, though a peak of 98 was seen last week."""
-    with lab_lines() as lines:
-        line = Setting(100 * M, 0.0, 0.0).on(lines)
-        school = RealLine(line, registry)
-        school.run_until(MONDAY + timedelta(days=1), POLL)
-        assert school.answer(SCHOOL) == "met"
-        peak_at = MONDAY + timedelta(hours=12)
-        peak = Evidence(EvidenceKind.PASSIVE_PEAK, "l1", peak_at, "down", lower_bits_per_second=98 * M)
-        school.evidence[SCHOOL].append(peak)
-        Setting(60 * M, 0.0, 0.0).on(lines)
-        until = MONDAY + timedelta(days=1)
-        while school.answer(SCHOOL) == "met":
-            until += timedelta(days=1)
-            school.run_until(until, POLL)
-            assert until < MONDAY + timedelta(days=40), "never verified again"
+    line = Setting(100 * M, 0.0, 0.0).on(lines)
+    school = RealLine(line, registry)
+    school.run_until(MONDAY + timedelta(days=1), POLL)
+    assert school.answer(SCHOOL) == "met"
+    peak_at = MONDAY + timedelta(hours=12)
+    peak = Evidence(EvidenceKind.PASSIVE_PEAK, "l1", peak_at, "down", lower_bits_per_second=98 * M)
+    school.evidence[SCHOOL].append(peak)
+    Setting(60 * M, 0.0, 0.0).on(lines)
+    until = MONDAY + timedelta(days=1)
+    while school.answer(SCHOOL) == "met":
+        until += timedelta(days=1)
+        school.run_until(until, POLL)
+        assert until < MONDAY + timedelta(days=40), "never verified again"
     assert school.answer(SCHOOL) == "not_met"
     failed = [each for each in school.ran if each.passed is False and each.asked <= 95 * M]
     assert len(failed) == 2
