@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
@@ -27,6 +28,10 @@ class SteppedClock(SystemClock):
 
     def __init__(self) -> None:
         self.offset_ns = 0
+        self.on_look: Callable[[], None] = lambda: None
+
+    def step(self, hours: int) -> None:
+        self.offset_ns += hours * 3600 * 10**9
 
     def wall_ns(self) -> int:
         return super().wall_ns() + self.offset_ns
@@ -69,59 +74,57 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.fault(8)
-@pytest.mark.parametrize("hours", [-12, 12])
-def test_jobs_keep_their_distance_when_the_wall_clock_steps(
-    hours: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = SteppedClock()
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SteppedClock:
+    """A clock that apscheduler follows too."""
+    stepped = SteppedClock()
 
     class SteppedDatetime(datetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-            return datetime.fromtimestamp(clock.wall_ns() / 1e9, tz)
+            stepped.on_look()
+            return datetime.fromtimestamp(stepped.wall_ns() / 1e9, tz)
 
     monkeypatch.setattr(base, "datetime", SteppedDatetime)
+    return stepped
+
+
+@contextmanager
+def noted_runs(clock: SteppedClock) -> Iterator[list[int]]:
+    """The times of a job's runs, one each 0.3 s."""
     runs: list[int] = []
     schedule = made(clock, [])
-    schedule.add_timed(
-        Job("p", Does(lambda: runs.append(clock.monotonic_ns())), deadline_seconds=5), every_seconds=0.3
-    )
+    job = Job("p", Does(lambda: runs.append(clock.monotonic_ns())), deadline_seconds=5)
+    schedule.add_timed(job, every_seconds=0.3)
     schedule.start()
-    wait_until(lambda: len(runs) >= 2)
-    clock.offset_ns += hours * 3600 * 10**9
-    stepped_at = len(runs)
-    wait_until(lambda: len(runs) >= stepped_at + 4)
+    yield runs
     schedule.shutdown()
+
+
+@pytest.mark.fault(8)
+@pytest.mark.parametrize("hours", [-12, 12])
+def test_jobs_keep_their_distance_when_the_wall_clock_steps(hours: int, clock: SteppedClock) -> None:
+    with noted_runs(clock) as runs:
+        wait_until(lambda: len(runs) >= 2)
+        clock.step(hours)
+        stepped_at = len(runs)
+        wait_until(lambda: len(runs) >= stepped_at + 4)
     after = runs[stepped_at:]
     assert all(later - earlier > 0.1e9 for earlier, later in itertools.pairwise(after))
 
 
 @pytest.mark.fault(8)
 @pytest.mark.parametrize("hours", [-12, 12])
-def test_a_step_while_the_schedule_looks_at_its_jobs_stalls_nothing(
-    hours: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = SteppedClock()
-    stepped = threading.Event()
+def test_a_step_while_the_schedule_looks_at_its_jobs_stalls_nothing(hours: int, clock: SteppedClock) -> None:
+    """It comes between the look for a step and the look for jobs."""
+    with noted_runs(clock) as runs:
 
-    class SteppedDatetime(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-            if len(runs) == 2 and not stepped.is_set():  # between the look for a step and the look for jobs
-                clock.offset_ns += hours * 3600 * 10**9
-                stepped.set()
-            return datetime.fromtimestamp(clock.wall_ns() / 1e9, tz)
+        def step_once() -> None:
+            if len(runs) == 2 and not clock.offset_ns:
+                clock.step(hours)
 
-    monkeypatch.setattr(base, "datetime", SteppedDatetime)
-    runs: list[int] = []
-    schedule = made(clock, [])
-    schedule.add_timed(
-        Job("p", Does(lambda: runs.append(clock.monotonic_ns())), deadline_seconds=5), every_seconds=0.3
-    )
-    schedule.start()
-    wait_until(lambda: stepped.is_set() and len(runs) >= 5)
-    schedule.shutdown()
+        clock.on_look = step_once
+        wait_until(lambda: clock.offset_ns != 0 and len(runs) >= 5)
 
 
 def test_a_probe_that_hangs_stalls_nobody_and_is_not_started_twice() -> None:
