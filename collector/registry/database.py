@@ -93,7 +93,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _keep_log(connection: sqlite3.Connection) -> None:
-    """Turn a file to WAL. SQLite itself does not wait for the lock where another turns it at the same time."""
+    """Turn a file to WAL. SQLite does not wait for the lock where another turns it at the same time."""
     until = time.monotonic() + LOCK_WAIT_SECONDS
     while True:
         try:
