@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.capacity.estimate import Mark, bits_at
+from agent.capacity.estimate import Mark, Step, users_beside
 from agent.capacity.line import COUNTS_FROM_SHARE, IN_LAN, Way
-from agent.probe import Site
+from agent.probe import Run, Site
 
 if TYPE_CHECKING:
     from agent.snmp.ifmib import PortReading
@@ -41,7 +41,6 @@ WAVERING_SHARE = 0.5
 MOST_USERS_SHARE = 0.5
 """Users who move more than this part of a test hide it: they waver too much."""
 QUIET_SHARE = 0.02
-LEAST_SPAN_SECONDS = 1.0
 MOST_PORTS = 4096
 NOT_SEEN = "no line's counter on the school's router moved by as much as the test (most: {share:.0%})"
 SEVERAL = "the counters of several lines moved by as much as the test: {lines}"
@@ -86,7 +85,9 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """A test: its start on the monotonic clock, what its receiver got, and the bits its sender sent once."""
+    """A test: its start on the monotonic clock, what it moved by this host's counts (what was sent again is
+    in it where this host sends), and the bits its sender sent once.
+    """
 
     start: float
     own: Sequence[Mark]
@@ -94,13 +95,13 @@ class Moved(msgspec.Struct, frozen=True):
 
     @property
     def bits(self) -> float:
-        """What its receiver got."""
-        return self.own[-1].bits
+        """What passed the line at least: what was sent again may have been lost before it."""
+        return min(self.own[-1].bits, self.sent)
 
     @property
     def most(self) -> float:
         """What passed the line at most: the sender's last bits come after the receiver's last mark."""
-        return max(self.bits, self.sent)
+        return max(self.own[-1].bits, self.sent)
 
     @property
     def end(self) -> float:
@@ -143,7 +144,7 @@ def targets_of(site: Site) -> list[Target]:
 class RouterWatch:
     """Reads the targets' counters in a thread for as long as the context lasts."""
 
-    def __init__(self, site: Site, direction: str, asked: str | None = None) -> None:
+    def __init__(self, site: Site, direction: str, asked: str | None) -> None:
         """``asked``: the only line for which the test is to count; None: whichever the router chooses."""
         self._site = site
         self._asked = asked
@@ -166,24 +167,27 @@ class RouterWatch:
         self._stop.set()
         self._thread.join()
 
-    def seen(self, start: float, own: Sequence[Mark], sent: float) -> Seen:
-        """Of a test that began at that monotonic time, whose receiver got so much and whose sender sent so
-        many bits at the IP layer once: what was still under way passed the line after the last mark. Waits
-        until a counter has shown all of it and what users moved beside it, or will not.
+    def seen(self, test: Moved, run: Run) -> Seen:
+        """Of that test: what was still under way passed the line after the last mark. Waits until a counter
+        has shown all of it and what users moved beside it, or will not, at most as long as the run lasts.
         """
-        test = Moved(start, own, sent)
-        deadline = test.over + 2 * SETTLE_SECONDS + OUTSIDE_SECONDS
+        most = test.over + 2 * SETTLE_SECONDS + OUTSIDE_SECONDS
+        deadline = min(most, time.monotonic() + run.remaining_seconds())
         while self._thread.is_alive() and time.monotonic() < deadline and not self._is_settled(test):
-            time.sleep(POLL_SECONDS)
-        return judged(self._readings, self._side, test, asked=self._asked, why=self._why)
+            if not run.wait(POLL_SECONDS):
+                break
+        return judged(self._kept(), self._side, test, asked=self._asked, why=self._why)
+
+    def _kept(self) -> dict[str, list[Reading]]:
+        """The readings so far; the thread goes on beside whoever looks at them."""
+        return {line: list(each) for line, each in self._readings.items()}
 
     def _is_settled(self, test: Moved) -> bool:
         """Whether nothing more is to come: every line that moved told all, and one of them is the test's or
         each device has shown what it had.
         """
-        moving = [
-            each for each in self._readings.values() if most_share(each, self._side, test) >= MOVING_SHARE
-        ]
+        kept = self._kept().values()
+        moving = [each for each in kept if most_share(each, self._side, test) >= MOVING_SHARE]
         told = [during(each, self._side, test) for each in moving]
         found = any(each is not None and each.is_of(test) for each in told)
         return None not in told and (found or time.monotonic() > test.over + SETTLE_SECONDS)
@@ -299,10 +303,10 @@ def during(readings: Sequence[Reading], side: str, test: Moved) -> During | None
     shown = readings[len(before) - 1 : len(readings) - len(after) + 1]
     began = min(shown[0].after(refresh), test.start)
     ended = max(shown[-1].at, test.over)
-    alone = before[1:] or before  # how old the first reading was is not known
-    seconds_before = alone[-1].at - alone[0].old
+    # a step before is of one refresh at least, however soon after the first reading it came
+    seconds_before = max(before[-1].at - before[0].at, refresh)
     seconds_after = max(after[-1].at, after[-1].after(refresh)) - ended
-    moved, earlier, later = (moved_bits(each, side) for each in (shown, alone, after))
+    moved, earlier, later = (moved_bits(each, side) for each in (shown, before, after))
     if moved is None or earlier is None or later is None or seconds_after < OUTSIDE_SECONDS:
         return None
     users = max(earlier / seconds_before, later / seconds_after)
@@ -310,7 +314,7 @@ def during(readings: Sequence[Reading], side: str, test: Moved) -> During | None
 
 
 def judged(
-    readings: dict[str, list[Reading]], side: str, test: Moved, *, asked: str | None = None, why: str = ""
+    readings: dict[str, list[Reading]], side: str, test: Moved, *, asked: str | None, why: str
 ) -> Seen:
     """The one line whose counter moved by at least 90 % of the test, and the users beside it. Pure."""
     if not any(readings.values()) or not test.bits:
@@ -353,16 +357,13 @@ def _listed(words: Iterable[str]) -> str:
 
 
 def _users(seen: During, side: str, test: Moved) -> tuple[float, float]:
-    """What users moved at least, and how much more it may have been; bit/s."""
-    seconds = test.end - test.start
-    extra = max(0.0, seen.bits - test.most)
+    """See users_beside; what is little beside the test is not told from it."""
     within = [each for each in seen.readings if test.start <= each.old and each.at <= test.end]
-    span = within[-1].at - within[0].at if within else 0.0
     bits = moved_bits(within, side)
-    if extra <= QUIET_SHARE * test.bits or span < LEAST_SPAN_SECONDS or bits is None:
-        return 0.0, extra / seconds
-    first, last = (each.at - test.start for each in (within[0], within[-1]))
-    beside = (bits - (bits_at(test.own, last) - bits_at(test.own, first))) / span
-    late = max(each.at - each.old for each in (within[0], within[-1]))
-    unsure = bits / span * late / span
-    return max(0.0, beside - unsure), 2 * unsure
+    steps: list[Step] = []
+    if bits is not None and seen.bits - test.most > QUIET_SHARE * test.bits:
+        steps = [
+            Step(each.old - test.start, each.at - test.start, moved)
+            for each, moved in ((within[0], 0.0), (within[-1], bits))
+        ]
+    return users_beside(steps, test.own, seen.bits, test.sent)

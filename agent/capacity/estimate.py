@@ -72,6 +72,16 @@ class Mark(msgspec.Struct, frozen=True):
     bits: float
 
 
+class Step(msgspec.Struct, frozen=True):
+    """A count that was still the one before at ``old``, and was ``bits`` at ``at``; seconds since the load
+    began.
+    """
+
+    old: float
+    at: float
+    bits: float
+
+
 class Interval(msgspec.Struct, frozen=True):
     """Where the rates lie densest, and the mean of those that lie in it; bit/s."""
 
@@ -228,9 +238,13 @@ def carried(received: Sequence[Mark], users: Sequence[Mark]) -> list[Mark]:
     return added(received, users) if some else list(received)
 
 
-def steps_of(marks: Sequence[Mark]) -> list[Mark]:
-    """The marks at which a counter had moved."""
-    return [after for before, after in itertools.pairwise(marks) if after.bits != before.bits]
+def steps_of(marks: Sequence[Mark]) -> list[Step]:
+    """The readings at which a counter had moved."""
+    return [
+        Step(before.seconds, after.seconds, after.bits)
+        for before, after in itertools.pairwise(marks)
+        if after.bits != before.bits
+    ]
 
 
 def is_seldom(marks: Sequence[Mark]) -> bool:
@@ -243,19 +257,21 @@ def even(rate: float, marks: Sequence[Mark]) -> list[Mark]:
     return [Mark(mark.seconds, rate * mark.seconds) for mark in marks] if rate else []
 
 
-def users_of_steps(marks: Sequence[Mark], own: Sequence[Mark], line_bits: float) -> tuple[float, float]:
-    """What users moved at least by a counter that is refreshed seldom, beside what the test did, and how much
-    more it may have been; bit/s. A step may be as old as the reading before it. ``line_bits``: what the
-    counter showed in the end.
+def users_beside(
+    steps: Sequence[Step], own: Sequence[Mark], line_bits: float, sent: float
+) -> tuple[float, float]:
+    """What users moved at least beside the test's own marks, by the steps of a counter that showed
+    ``line_bits`` in the end, and how much more it may have been; bit/s. ``sent``: what the sender sent once:
+    what it sent again the line may have carried, or not.
     """
-    steps, seconds = steps_of(marks), own[-1].seconds
-    span = steps[-1].seconds - steps[0].seconds if steps else 0.0
+    seconds, span = own[-1].seconds, steps[-1].at - steps[0].at if steps else 0.0
     if span < LEAST_SPAN_SECONDS:
-        return 0.0, max(0.0, line_bits - own[-1].bits) / seconds
-    rate = (steps[-1].bits - steps[0].bits) / span
-    beside = rate - (bits_at(own, steps[-1].seconds) - bits_at(own, steps[0].seconds)) / span
-    unsure = rate * (marks[-1].seconds / (len(marks) - 1)) / span
-    return max(0.0, beside - unsure), 2 * unsure
+        return 0.0, max(0.0, line_bits - sent) / seconds
+    first, last = steps[0], steps[-1]
+    rate = (last.bits - first.bits) / span
+    beside = rate - (bits_at(own, last.at) - bits_at(own, first.at)) / span
+    unsure = rate * max(first.at - first.old, last.at - last.old) / span
+    return max(0.0, beside - unsure), 2 * unsure + max(0.0, own[-1].bits - sent) / seconds
 
 
 def grade(added_seconds: float) -> str:

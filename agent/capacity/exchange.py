@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from agent.capacity import estimate, tcp, wire
-from agent.capacity.box import RouterWatch, Seen, targets_of
+from agent.capacity.box import Moved, RouterWatch, Seen, targets_of
 from agent.capacity.connect import Dialer
 from agent.capacity.cpu import CpuMeter
 from agent.capacity.estimate import Mark
@@ -33,6 +33,7 @@ MOST_PINGS_OPEN = 8
 LEAST_SAMPLE_SECONDS = wire.SAMPLE_SECONDS / 2
 """A sub-interval that began late is not made up for by one so short that its rate is noise."""
 LATE_COUNTER_SECONDS = 3.5
+"""Drivers that refresh their counters seldom do so each second or two, and the refresh may come late."""
 CUT = "a stream was cut in the middle of the test"
 PACED_SEGMENT_BYTES = 1460
 """Paced 64 KiB segments of loopback would come in lumps; a line's are no larger than this."""
@@ -205,8 +206,7 @@ class Exchange:
         )
 
     def _wait_for_line(self, tally: Tally) -> None:
-        """Some drivers refresh their counters each second or two only."""
-        deadline = time.monotonic() + LATE_COUNTER_SECONDS
+        deadline = time.monotonic() + min(LATE_COUNTER_SECONDS, self._run.remaining_seconds())
         while tally.waits_for_line() and time.monotonic() < deadline:
             if not self._run.wait(LATE_COUNTER_SECONDS / 10):
                 return
@@ -215,7 +215,7 @@ class Exchange:
         """What the counters say of the test's line: this host's own, else the router's."""
         if self._watch is None:
             return Seen(way, tally.line_share(), doubt_bits_per_second=tally.users_doubt())
-        return self._watch.seen(start, tally.own, sent)
+        return self._watch.seen(Moved(start, tally.own, sent), self._run)
 
     def _begin(self, load: tcp.Load) -> None:
         if self._wanted.direction == "up":

@@ -85,12 +85,15 @@ class Tally:
         return self._line_bits / got if got and len(self._line_marks) > 1 else None
 
     def waits_for_line(self) -> bool:
-        """True while a counter that its driver refreshes seldom has not shown enough of the test."""
+        """True while a counter that its driver refreshes seldom has not shown enough of the test, nor been
+        refreshed since: the first refresh shows all of it, what comes later are users.
+        """
         if self._counter is None or not estimate.is_seldom(self._line_marks):
             return False
         if mark := self._counter.mark(time.monotonic() - self._start):
             self._line_bits = mark.bits
-        return (self.line_share() or 0.0) < COUNTS_FROM_SHARE
+        is_old = self._line_bits == self._line_marks[-1].bits
+        return is_old and (self.line_share() or 0.0) < COUNTS_FROM_SHARE
 
     def users(self) -> list[Mark]:
         """What the line moved beside the test; empty where its counter did not see the test. Sent segments
@@ -101,7 +104,7 @@ class Tally:
         if share is None or share < COUNTS_FROM_SHARE:
             return []
         if estimate.is_seldom(self._line_marks):
-            return estimate.even(estimate.users_of_steps(self._line_marks, own, self._line_bits)[0], own)
+            return estimate.even(self._users_of_steps()[0], own)
         arrived = 1.0 - self._resent[-1].bits / own[-1].bits if own[-1].bits else 1.0
         return [
             Mark(mark.seconds, arrived * (mark.bits - estimate.bits_at(own, mark.seconds)))
@@ -112,4 +115,10 @@ class Tally:
         """How much more users may have moved than a counter tells that is refreshed seldom, bit/s."""
         if (self.line_share() or 0.0) < COUNTS_FROM_SHARE or not estimate.is_seldom(self._line_marks):
             return 0.0
-        return estimate.users_of_steps(self._line_marks, self.own, self._line_bits)[1]
+        return self._users_of_steps()[1]
+
+    def _users_of_steps(self) -> tuple[float, float]:
+        """See users_beside."""
+        own = self.own
+        sent = own[-1].bits - self._resent[-1].bits
+        return estimate.users_beside(estimate.steps_of(self._line_marks), own, self._line_bits, sent)

@@ -40,6 +40,8 @@ Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 LEAST_SECONDS = 15.0
 """A test is not begun with less time left than that."""
+LEAST_LAN_SECONDS = 30.0
+"""The same for a box, which waits for the router to show what the test moved."""
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +124,7 @@ class Capacity:
         if time.monotonic() < self._not_before:
             raise NoData(self._why_not)
         points: list[Point] = []
-        while not points or run.remaining_seconds() > LEAST_SECONDS:
+        while not points or run.remaining_seconds() > self._least_seconds:
             try:
                 points.append(self._next_due(run))
             except NotNow as refusal:
@@ -210,7 +212,7 @@ class Capacity:
                     raise
             except NotNow as refusal:
                 wait = refusal.retry_after_seconds
-                hopeless = not wait or wait + LEAST_SECONDS > run.remaining_seconds()
+                hopeless = not wait or wait + self._least_seconds > run.remaining_seconds()
                 if hopeless or not again:
                     raise busy or refusal from None
                 until = datetime.fromtimestamp(run.clock.wall_ns() / 1e9 + wait).astimezone()
@@ -223,8 +225,8 @@ class Capacity:
     def _test(self, wanted: Wanted, run: Run, granted: tuple[Grant, str] | None) -> Point:
         if granted is not None:
             return self._run_granted(wanted, granted, run)
-        if run.stopped or run.remaining_seconds() < LEAST_SECONDS:
-            raise NoData(f"no time left for a test: it needs {LEAST_SECONDS:.0f} s")
+        if run.stopped or run.remaining_seconds() < self._least_seconds:
+            raise NoData(f"no time left for a test: it needs {self._least_seconds:.0f} s")
         if self._settings.method == "iperf3":
             return self._run_iperf3(wanted, run)
         if self._binds:
@@ -274,6 +276,10 @@ class Capacity:
         )
         show = self._shown(wanted)
         return Exchange(self._site, wanted, granted, lines=lines, run=run, options=options, show=show)
+
+    @property
+    def _least_seconds(self) -> float:
+        return LEAST_LAN_SECONDS if self._site.stands_on == "lan" else LEAST_SECONDS
 
     @property
     def _binds(self) -> bool:

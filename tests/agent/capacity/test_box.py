@@ -120,6 +120,25 @@ def test_users_on_the_tests_own_line_count_as_far_as_they_are_certain() -> None:
     assert (under_way.users_bits_per_second, under_way.doubt_bits_per_second) == (0, 0)
 
 
+@pytest.mark.parametrize("refresh", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize("dropped", [4, 15])
+def test_what_was_sent_again_may_hide_users_and_so_is_a_doubt(refresh: float, dropped: int) -> None:
+    """Of what a box sends, Mbit/s, so much is dropped before the router's port and sent again; users 8."""
+    sent = (100 - dropped) * 3e6
+    test = msgspec.structs.replace(MOVED, sent=sent)
+    line = together(lambda seconds: (1 - dropped / 100) * carried(seconds), users(8))
+    seen = seen_of(test=test, l1=polled(line, refresh))
+    assert seen.way.line == "l1", seen
+    low, more = seen.users_bits_per_second, seen.doubt_bits_per_second
+    assert low <= 8e6 <= low + more, seen
+
+
+def test_users_who_stop_with_the_test_are_known_by_what_they_moved_before_it() -> None:
+    """Of another line than the test's, which is not read: they moved as much as it, at an even rate."""
+    stopping = polled(lambda seconds: 100 * min(4.0, seconds + 100), 0.5)
+    assert seen_of(l2=stopping).way.line is None
+
+
 def test_users_who_yield_to_the_test_do_not_take_its_line_away() -> None:
     """Users who move 20 Mbit/s before and after the test and 15 beside it."""
     yielding = together(carried, users(20), lambda seconds: -0.05 * carried(seconds))

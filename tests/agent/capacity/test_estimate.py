@@ -128,7 +128,7 @@ def test_a_counter_that_is_refreshed_seldom_tells_users_within_a_doubt(
         for mark in own
     ]
     assert estimate.is_seldom(line)
-    certain, doubt = estimate.users_of_steps(line, own, 4.0 * (70e6 + users))
+    certain, doubt = estimate.users_beside(estimate.steps_of(line), own, 4.0 * (70e6 + users), own[-1].bits)
     assert certain <= users <= certain + doubt + 1.0
     assert doubt <= 10e6 + users  # a fail within it is no fail; nothing else is lost
 

@@ -17,7 +17,7 @@ PAYLOAD = 50_000
 
 
 class Shown:
-    """A line's counter that shows what passed, once in so many readings; twice the test with users."""
+    """A line's counter that shows what passed, once in so many readings: ``share`` times the test."""
 
     def __init__(self, load: tcp.Load, every: int, share: float) -> None:
         self._load = load
