@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import threading
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -15,15 +17,17 @@ from agent.capacity.box import (
     SEVERAL,
     Moved,
     Reading,
+    RouterWatch,
     Seen,
     during,
     judged,
     targets_of,
 )
 from agent.capacity.estimate import Mark
-from agent.probe import Site
+from agent.probe import Run, Site
 from agent.probes.snmp import Device, PortRole
 from agent.snmp.ifmib import PortReading
+from config.clock import SystemClock
 from config.school import School
 
 START = 100.0
@@ -179,6 +183,19 @@ def test_users_who_go_on_after_a_test_are_waited_for() -> None:
     assert during(polled(together(carried, users(50)), until=6.4), "rx", MOVED) is not None
     assert during(polled(carried, until=6.5), "rx", MOVED) is not None
     assert during(polled(carried, 5.0, until=15.0), "rx", MOVED) is None  # it may be refreshed more seldom
+
+
+def test_a_box_waits_for_its_router_no_longer_than_its_run_lasts() -> None:
+    class Mute(RouterWatch):
+        def _run(self) -> None:
+            self._ready.set()
+            self._stop.wait()
+
+    run = Run(clock=SystemClock(), stop=threading.Event(), deadline_seconds=0.3, window_seconds=60)
+    begun = time.monotonic()
+    with Mute(Site(school=School(id="s1"), stands_on="lan"), "down", None) as watch:
+        assert watch.seen(Moved(begun, OWN, 300e6), run).way.line is None
+    assert 0.2 < time.monotonic() - begun < SETTLE_SECONDS
 
 
 def test_targets_are_the_ports_that_lines_leave_by() -> None:

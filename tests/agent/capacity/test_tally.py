@@ -86,3 +86,12 @@ def test_a_late_counter_is_waited_for_and_what_it_shows_is_a_doubt(
     assert tally.users() == []
     assert tally.users_doubt() > 0.0
     assert tally.carried() == tally.received()
+
+
+def test_what_a_late_counter_shows_after_its_first_refresh_are_users(
+    streams: tuple[socket.socket, socket.socket],
+) -> None:
+    tally = counted(streams, every=TICKS + 3, share=0.5)
+    assert [tally.waits_for_line() for _ in range(3)] == [True, True, False]
+    assert tally.users() == []
+    assert tally.line_share() == pytest.approx(0.5, abs=0.05)
