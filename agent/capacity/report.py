@@ -99,7 +99,7 @@ def _read_verify(wanted: Wanted, outcome: Outcome, rate: float, users: float, cp
 def _doubt(outcome: Outcome) -> float:
     """How much more the users may have moved, bit/s: what we sent again may have been lost beyond the line,
     as is taken, or before it. Where line and test agree neither is so: users who move just what was lost
-    would be a strange accident. A router's counter that is shown late is not sure of them either.
+    would be a strange accident. A counter that is shown late is not sure of them either.
     """
     return outcome.users_doubt + _doubt_of_losses(outcome)
 
