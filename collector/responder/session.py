@@ -20,6 +20,9 @@ SETUP_SECONDS = 10.0
 GATHER_SECONDS = 5.0
 SLACK_SECONDS = 1.0
 BEYOND_RATE = 1.2
+"""An honest sender is paced to ``VERIFY_HEADROOM`` of the rate, headers and all, and payload is counted: the
+rest is for kernels that pace roughly. Who goes beyond takes more of the line than was set aside for it.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +121,7 @@ class Session:
             load.fill(budget)
         else:
             load.drain()
-        reason = self._until_over(load, budget)
+        reason = self._until_over(load, budget, own_line)
         totals = load.totals()
         algorithm = tcp.congestion_control(load.socks[0])
         self._note_moved(load)
@@ -147,13 +150,15 @@ class Session:
             tcp.pace(self._load.socks, ticket.bits_per_second * headroom)
         return self._load, tcp.Budget(ticket.bytes)
 
-    def _until_over(self, load: tcp.Load, budget: tcp.Budget) -> wire.EndReason:
+    def _until_over(self, load: tcp.Load, budget: tcp.Budget, own_line: OwnLine | None) -> wire.EndReason:
         start = time.monotonic()
         tick = 0
         while (reason := self._reason_to_end(load, budget, time.monotonic() - start)) is None:
             tick += 1
             if self._stopped_until(start + tick * wire.SAMPLE_SECONDS):
                 return "stopped"
+            if own_line:
+                own_line.look()
             if self.ticket.direction == "up":
                 self._tell(load, start)
         return reason
