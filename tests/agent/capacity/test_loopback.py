@@ -101,13 +101,24 @@ def _a_stream(served: FarEnd) -> socket.socket:
     return session._load.socks[0]
 
 
-def test_a_full_line_at_the_far_end_is_no_upper_bound() -> None:
-    """Loopback stands for the responder's own line, which the test itself fills."""
-    slots = SlotSettings(county_line=BitsPerSecond(30_000_000))
+@pytest.mark.parametrize(
+    ("county_line", "limited_by", "bound"),
+    [(45_000_000, "far_end", "lower"), (10_000_000_000, "nothing", "upper")],
+)
+def test_a_full_line_at_the_far_end_is_no_upper_bound(
+    monkeypatch: pytest.MonkeyPatch, county_line: int, limited_by: str, bound: str
+) -> None:
+    """Loopback stands for the responder's own line; the sender, held below what is asked, for a full one."""
+    monkeypatch.setattr("agent.capacity.estimate.VERIFY_HEADROOM", 0.8)
+    monkeypatch.setattr("collector.responder.session.VERIFY_HEADROOM", 0.8)
+    slots = SlotSettings(county_line=BitsPerSecond(county_line))
     settings = Settings(mode="verify", rate=BitsPerSecond(60_000_000), families=("ipv4",), cpu_limit=1.0)
     with far_end(slots=slots, **QUICK) as served:
         points = Capacity(settings, served.site()).measure(a_run())
-    assert [point.fields["limited_by"] for point in points] == ["far_end", "far_end"]
+    assert [point.tags["direction"] for point in points] == ["down", "up"]
+    for point in points:
+        assert (point.fields["passed"], point.fields["limited_by"]) == (False, limited_by)
+        assert point.fields["bound"] == bound
 
 
 def test_a_responder_that_may_not_see_its_interfaces_tests_all_the_same(
@@ -117,7 +128,7 @@ def test_a_responder_that_may_not_see_its_interfaces_tests_all_the_same(
         raise OSError(97, "Address family not supported by protocol")
 
     monkeypatch.setattr("collector.responder.own_line.interface_of", refused)
-    slots = SlotSettings(county_line=BitsPerSecond(30_000_000))
+    slots = SlotSettings(county_line=BitsPerSecond(5_000_000))
     settings = Settings(mode="verify", rate=BitsPerSecond(10_000_000), families=("ipv4",), cpu_limit=1.0)
     with far_end(slots=slots, **QUICK) as served:
         points = Capacity(settings, served.site()).measure(a_run())
