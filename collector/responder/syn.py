@@ -20,7 +20,7 @@ LOAD_BYTE, LOAD_HALF, AND, IF_EQUAL, IF_AT_LEAST, RETURN = 0x30, 0x28, 0x54, 0x1
 """Classic BPF (linux/filter.h). Loads count from the TCP header on; a jump says how far if so, and if not."""
 SYN, SYN_OR_ACK = 0x02, 0x12
 SIX_WORDS = 6 << 4
-"""The length of a header that has options, as its twelfth byte holds it."""
+"""The length of a header that has options, as its byte at offset 12 holds it."""
 SEGMENT_SIZE_OPTION = 2 << 8 | 4
 """Kind and length of the option, first in the header as all stacks put it."""
 DROP, WHOLE = 0, 0xFFFFFFFF
