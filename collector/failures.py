@@ -28,10 +28,10 @@ class Failures:
         self._lock = threading.Lock()
         self._at: dict[tuple[str, str], str] = {}
 
-    def schools(self) -> frozenset[str]:
-        """At which schools it fails."""
+    def schools(self, part: str | None = None) -> frozenset[str]:
+        """At which schools it fails, or a part of it does."""
         with self._lock:
-            return frozenset(school_id for school_id, _ in self._at)
+            return frozenset(school_id for school_id, failed in self._at if part in (None, failed))
 
     def begin(self, school_id: str, part: str, error: Exception) -> None:
         """It failed."""

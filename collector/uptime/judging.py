@@ -29,6 +29,8 @@ from config.uptime import Heard
 PING_FIELDS = ("sent", "lost", "place", "window_seconds")
 MARK_FIELDS = ("boot_id", "uptime_seconds", "stands_on", "ending")
 LONGEST_WINDOW_SECONDS = 300.0
+HORIZON = timedelta(days=4)
+"""Older minutes are judged no more: no agent keeps points longer."""
 LOOK_MINUTES = (10, 120, 1440, 6000)
 """How far back and ahead the next mark of an agent is looked for, in steps."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -16,7 +16,7 @@ from collector.uptime import spells
 from collector.uptime.availability import Spans, clipped
 from collector.uptime.causes import Cause, Facts, Rules, cause_of
 from collector.uptime.history import Change, Fresh, Outage, changes, recaused
-from collector.uptime.judging import Judged, MinuteJudge
+from collector.uptime.judging import HORIZON, Judged, MinuteJudge
 from collector.uptime.minutes import DAY_SECONDS, SCHOOL, Strip, joined, line_subject, written
 from collector.uptime.records import Records
 from collector.uptime.settings import UptimeSettings
@@ -30,6 +30,8 @@ ABSENCES = (
     (code.RESTART, Cause.RESTART, "the agent had announced that it restarts"),
 )
 CAUSES = "step=causes"
+AGAIN = timedelta(minutes=10)
+"""A cause that could not be found is asked for again so often: those that began together are too."""
 ARRIVAL_MINUTES = 3
 """What a minute takes at most until it is judged: its window, the wait for answers, the push."""
 _WORKS = b"udUD"
@@ -56,6 +58,9 @@ class OutageBook:
         self._judge = judge
         self._settings = settings
         self._failures = failures
+        self.failed: dict[int | None, Outage] = {}
+        """Those whose cause could not be found: it is asked for again, while their minutes are judged."""
+        self._asked_again = datetime.min.replace(tzinfo=UTC)
         self._minute = float(settings.minute)
         self._per_day = round(DAY_SECONDS / self._minute)
         late = ARRIVAL_MINUTES
@@ -88,12 +93,14 @@ class OutageBook:
         return self._records.write(changed) if changed else []
 
     def explain(self, outages: Sequence[Outage], now: datetime, centre_away: Spans) -> list[Outage]:
-        """Ask for the causes of outages and of those that began together with them; gives what changed.
+        """Ask for the causes of outages, of those that failed before, and of all that began together with
+        them; gives what changed.
 
         ``centre_away`` are the minutes in which no collector ran.
         """
         together = timedelta(seconds=self._settings.together)
-        starts = [outage.started_at for outage in outages]
+        again = list(self.failed.values()) if abs(now - self._asked_again) >= AGAIN else []
+        starts = [outage.started_at for outage in (*outages, *again)]
         if not starts:
             return []
         near = self._records.outages(min(starts) - 2 * together, max(starts) + 2 * together)
@@ -111,6 +118,9 @@ class OutageBook:
             changed.update((each.id, each) for each in done)
             near = [changed.get(each.id, each) for each in near]
             asked = [changed.get(each.id, each) for each in asked]
+        if again:
+            self._asked_again = now
+        self._give_up({each.id for each in again} - {each.id for each in asked}, now)
         was_centre = {each.id for each in before if each.cause is Cause.CENTRE}
         for outage in changed.values():
             if outage.cause is Cause.CENTRE:
@@ -174,9 +184,24 @@ class OutageBook:
                 if is_away(error):
                     raise
                 self._failures.begin(school_id, CAUSES, error)
+                self.failed.update((each.id, each) for each in outages)
             else:
-                self._failures.end(school_id, CAUSES)
+                for each in outages:
+                    self.failed.pop(each.id, None)
         return found
+
+    def _give_up(self, gone: Set[int | None], now: datetime) -> None:
+        """Ask no more for the causes of outages that are gone or of long ago; a school without any fails no
+        more.
+        """
+        self.failed = {
+            number: each
+            for number, each in self.failed.items()
+            if number not in gone and now - (each.ended_at or each.down_until) < HORIZON
+        }
+        failing = {each.school_id for each in self.failed.values()}
+        for school_id in self._failures.schools(CAUSES) - failing:
+            self._failures.end(school_id, CAUSES)
 
     def _of_school(
         self, school: School, outages: Sequence[Outage], near: Sequence[Outage], now: datetime, away: Spans

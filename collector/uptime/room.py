@@ -15,7 +15,7 @@ from collector.uptime.availability import Spans, merged
 from collector.uptime.dirty import Dirty
 from collector.uptime.evidence import minutes_of_window, window_seconds_of
 from collector.uptime.history import Outage
-from collector.uptime.judging import MinuteJudge, Waiting
+from collector.uptime.judging import HORIZON, MinuteJudge, Waiting
 from collector.uptime.outage_book import OutageBook
 from collector.uptime.outside import OutsideLook
 from collector.uptime.presence import Presence, Watch
@@ -28,8 +28,6 @@ from config.points import Point
 
 log = logging.getLogger(__name__)
 
-HORIZON = timedelta(days=4)
-"""Older minutes are judged no more: no agent keeps points longer."""
 TOGETHER = 100
 """Schools whose minutes are judged and written at once."""
 MINUTES = "step=minutes"
@@ -139,14 +137,13 @@ class UptimeRoom:
         return away_minutes(self.records.runs(since), self._minute)
 
     def _judge_all(self, pings: Mapping[str, Spans], marks: Mapping[str, Spans], now: datetime) -> int:
-        if not pings and not marks:
+        if not pings and not marks and not self._book.failed:
             return 0
         away = self.centre_away(now - HORIZON)
         schools = self._registry.schools()
         for some in self._together({*pings, *marks} & schools.keys()):
             waiting = [Waiting(schools[each], pings.get(each, []), marks.get(each, [])) for each in some]
-            found = self._find(waiting, away, now)
-            self._unexplained.update((each.id, each) for each in found)
+            self._find(waiting, away, now)
         asked = [e for e in self._unexplained.values() if e.state == "down" and e.withdrawn_at is None]
         explained = self._book.explain(asked, now, away)
         final = self._unexplained | {each.id: each for each in explained}
@@ -157,13 +154,13 @@ class UptimeRoom:
 
     def _together(self, school_ids: Set[str]) -> Iterator[tuple[str, ...]]:
         """Pieces of the schools; one that judging failed at stands alone, so that the others need not."""
-        failing = school_ids & self.failures.schools()
+        failing = school_ids & self.failures.schools(MINUTES)
         yield from pieces(sorted(school_ids - failing), TOGETHER)
         yield from pieces(sorted(failing), 1)
 
-    def _find(self, waiting: Sequence[Waiting], away: Spans, now: datetime) -> list[Outage]:
-        """Judge schools; gives their outages that are new or changed. Where that fails each is judged alone,
-        and the minutes of the one that it fails at wait again.
+    def _find(self, waiting: Sequence[Waiting], away: Spans, now: datetime) -> None:
+        """Judge schools, and note their outages that are new or changed as soon as they are written. Where
+        that fails each is judged alone, and the minutes of the one that it fails at wait again.
         """
         try:
             found = self._book.find(self._judge.judge(waiting, away), now)
@@ -171,13 +168,15 @@ class UptimeRoom:
             if is_away(error):
                 raise
             if len(waiting) > 1:
-                return [each for one in waiting for each in self._find([one], away, now)]
+                for one in waiting:
+                    self._find([one], away, now)
+                return
             self._put_off(waiting[0], now)
             self.failures.begin(waiting[0].school.id, MINUTES, error)
-            return []
+            return
+        self._unexplained.update((outage.id, outage) for outage in found)
         for each in waiting:
             self.failures.end(each.school.id, MINUTES)
-        return found
 
     def _put_off(self, waiting: Waiting, now: datetime) -> None:
         oldest = self._oldest(now)

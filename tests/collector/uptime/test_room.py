@@ -17,6 +17,8 @@ from collector.store.interface import StoreUnavailable
 from collector.uptime import room
 from collector.uptime.causes import Cause
 from collector.uptime.history import Outage
+from collector.uptime.judging import HORIZON
+from collector.uptime.outage_book import AGAIN, CAUSES
 from collector.uptime.tables import DayRow
 from config.school import School
 from tests.collector.uptime.county import MONDAY, County, Host, school
@@ -357,6 +359,87 @@ def test_a_cause_that_cannot_be_found_leaves_the_others_theirs(
     [began, ended] = caplog.messages
     assert began.startswith("uptime failed school=s1 step=causes at=error in minutes.py:")
     assert ended == "uptime fails no longer school=s1 step=causes"
+
+
+def a_cut_whose_cause_cannot_be_found(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage of s1 that is over arrives at once: no later change of it asks for its cause."""
+    host = county.host("s1")
+    pass_minutes(county, [host], 10)
+    pass_minutes(county, [host], 10, deliver=False, centre=False, outside=False)
+    pass_minutes(county, [host], 10, deliver=False)
+
+    def odd(*_: object) -> None:
+        raise ValueError("odd data")
+
+    monkeypatch.setattr(county.store, "latest", odd)
+    arrive(county, host)
+    assert only(county.outages("s1")).cause is Cause.UNKNOWN
+    assert county.room.failures.schools(CAUSES) == {"s1"}
+
+
+def test_a_cause_that_could_not_be_found_is_asked_for_again(
+    made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "collector.uptime.room")
+    county = made()
+    with monkeypatch.context() as patch:
+        a_cut_whose_cause_cannot_be_found(county, patch)
+        caplog.clear()
+        county.room.tick()
+        failed = county.room.failures.total
+        county.room.tick()
+        assert county.room.failures.total == failed, "not at every tick"
+        assert caplog.messages == [], "nothing is new"
+    county.clock.move(seconds=AGAIN.total_seconds())
+    assert county.room.tick() == 2
+    assert only(county.outages("s1")).cause is Cause.CARRIER
+    assert only(county.outages("s1", "line/l1")).cause is Cause.CARRIER
+    assert not county.room.failures.schools()
+    assert [message.count("cause=carrier") for message in caplog.messages] == [1, 1]
+
+
+def test_a_cause_of_long_ago_is_asked_for_no_more(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    county = made()
+    a_cut_whose_cause_cannot_be_found(county, monkeypatch)
+    county.clock.move(seconds=HORIZON.total_seconds())
+    county.room.tick()
+    assert not county.room.failures.schools()
+    failed = county.room.failures.total
+    county.clock.move(seconds=AGAIN.total_seconds())
+    county.room.tick()
+    assert county.room.failures.total == failed
+
+
+def test_an_outage_has_its_cause_though_the_database_went_away_between_schools_judged_alone(
+    made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "collector.uptime.room")
+    county = made(*(school(name, "telecom") for name in ("s1", "s2", "s3")))
+    cut, *others = [county.host(name) for name in ("s2", "s1", "s3")]
+    pass_minutes(county, [cut, *others], 10)
+    for _ in range(10):
+        at = county.clock.now
+        county.clock.move(minutes=1)
+        cut.minute(at, centre=False, outside=False)
+        for host in others:
+            host.minute(at)
+    pass_minutes(county, [cut, *others], 10, deliver=False)
+    put = county.room.records.put_days
+
+    def away_for_the_third(changed: dict[tuple[str, str, int], bytes]) -> None:
+        if any(school_id == "s3" for school_id, _, _ in changed):
+            raise sa.exc.OperationalError("INSERT", {}, Exception("the database went away"))
+        put(changed)
+
+    with monkeypatch.context() as patch, rotten_days(county, "s1"):
+        patch.setattr(county.room.records, "put_days", away_for_the_third)
+        with pytest.raises(sa.exc.OperationalError):
+            arrive(county, cut, *others)
+    assert only(county.outages()).cause is Cause.UNKNOWN
+    county.room.tick()
+    assert [(each.school_id, each.cause) for each in county.outages()] == [("s2", Cause.CARRIER)]
+    told = [message for message in caplog.messages if message.startswith("outage")]
+    assert [message.count("school=s2") for message in told] == [1, 1], "the school and its line, once"
 
 
 def test_judging_again_changes_nothing(made: Made) -> None:
