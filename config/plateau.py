@@ -21,8 +21,11 @@ from config.school import School
 
 LEAST_SECONDS = 180.0
 LONGEST_SECONDS = 86400.0
+"""Devices are polled once a day at least; a ping's window is an hour at most (``config.uptime``)."""
 MOST_BITS_PER_SECOND = 1e18
-"""A window that is longer, or whose rates are more together, was not measured: nothing of it is kept."""
+"""A window that is longer, or whose rates are more together or below zero, was not measured: nothing of it is
+kept.
+"""
 LEAST_WINDOWS = 3
 LEAST_BITS_PER_SECOND = 1_000_000
 """A line that is flat below this is idle."""
@@ -186,7 +189,7 @@ def rate_window(point: Point, prefix: str) -> RateWindow | None:
     samples, text = point.fields.get("samples"), point.fields.get(f"{prefix}_histogram")
     if not (isinstance(seconds, float) and isinstance(total, float) and isinstance(samples, int)):
         return None
-    if not (0 < seconds <= LONGEST_SECONDS and samples > 0 and total <= MOST_BITS_PER_SECOND):
+    if not (0 < seconds <= LONGEST_SECONDS and samples > 0 and 0 <= total <= MOST_BITS_PER_SECOND):
         return None
     start_ns = point.time_ns - round(seconds * 1e9)
     flat = is_flat(text) if isinstance(text, str) else True

@@ -136,7 +136,7 @@ def test_a_line_polled_by_snmp_has_no_histogram() -> None:
     "told",
     [
         {"window_seconds": 0.0}, {"window_seconds": -1e300}, {"window_seconds": 1e290}, {"samples": 0},
-        {"rx_bits_per_second_sum": 1e300},
+        {"rx_bits_per_second_sum": 1e300}, {"rx_bits_per_second_sum": -1e300},
     ],
 )  # fmt: skip
 def test_a_window_that_cannot_be_is_none(told: dict[str, FieldValue]) -> None:
