@@ -89,8 +89,8 @@ class InfluxStore(InfluxQueries):
             self._put_windows(seconds, measurement, windows)
 
     def maintain(self, now_ns: int) -> bool:
-        """See Store.maintain; InfluxDB drops by itself what is old. False too while another collector makes
-        windows of the same kind.
+        """See Store.maintain; InfluxDB drops by itself what is old. False too when another collector makes
+        windows of the same kind for longer than a turn is waited for.
         """
         with self._lock:
             self._prepare()

@@ -20,10 +20,16 @@ SECTION = 7823643
 LONGEST_SECONDS = 300
 """Of a turn: PostgreSQL ends that of a machine that went away or stands still."""
 
+WAIT_SECONDS = 2
+"""For a turn, in PostgreSQL's line: who only looked in now and then would find a collector that works off
+days of windows at it each time. New points wait meanwhile, so it is not for long.
+"""
 _TAKE = sa.text(
     "SELECT set_config('idle_in_transaction_session_timeout', :longest, true), "
-    "pg_try_advisory_xact_lock(:section, hashtext(:work))"
+    "set_config('lock_timeout', :wait, true), pg_advisory_xact_lock(:section, hashtext(:work))"
 )
+_WAITED_IN_VAIN = "55P03"
+"""PostgreSQL's lock_not_available."""
 
 
 class Turns:
@@ -34,7 +40,7 @@ class Turns:
 
     @contextmanager
     def take(self, work: str) -> Iterator[bool]:
-        """Whether a kind of work is ours until the block ends; False when another is at it.
+        """Whether a kind of work is ours until the block ends; False when another was at it for too long.
 
         Raises StoreUnavailable when the database is away, or ended the turn before the block did: another may
         have begun meanwhile, and the work must be done again.
@@ -51,5 +57,11 @@ class Turns:
 
 
 def _taken(connection: Connection, work: str) -> bool:
-    values = {"longest": f"{LONGEST_SECONDS}s", "section": SECTION, "work": work}
-    return bool(connection.execute(_TAKE, values).one()[1])
+    bounds = {"longest": f"{LONGEST_SECONDS}s", "wait": f"{WAIT_SECONDS}s"}
+    try:
+        connection.execute(_TAKE, {**bounds, "section": SECTION, "work": work})
+    except sa.exc.OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _WAITED_IN_VAIN:
+            raise
+        return False
+    return True

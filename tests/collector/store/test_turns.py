@@ -6,6 +6,7 @@ The order that does harm is forced: one has read, the other keeps a point and ma
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -16,19 +17,28 @@ import pytest
 from collector.batch import Batch, Series, batch_of
 from collector.registry import Registry
 from collector.settings import CollectorSettings, InfluxSettings, StoreSettings
+from collector.store.influxdb import turns
 from collector.store.influxdb.store import InfluxStore
 from collector.store.influxdb.turns import Turns
 from collector.store.influxdb.waiting import FEW_SCHOOLS
 from collector.store.interface import NS, WINDOW_SECONDS, StoreUnavailable
 from collector.store.opening import open_store
 from tests.collector.postgres import Postgres
+from tests.collector.running import wait_until
 from tests.collector.store.engines import DAY, START, fold
 from tests.collector.store.influxd import influxd, proxy
 
 END_EVERY_TURN = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+WHO_WAITS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 Opened: TypeAlias = Callable[..., InfluxStore]
 Meanwhile: TypeAlias = Callable[[InfluxStore, int, Callable[[], object]], None]
 _numbers = itertools.count()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one thread plays both collectors nobody ends a turn that the other waits for."""
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.02)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +112,7 @@ def kept(store: InfluxStore, school: str = "s1") -> list[int]:
 
 
 @pytest.mark.needs("influxd")
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("seconds", WINDOW_SECONDS)
 def test_who_has_read_writes_before_another_reads(
     opened: Opened, registry: Registry, meanwhile: Meanwhile, seconds: int
@@ -145,18 +156,42 @@ def test_windows_that_wait_at_another_collector_are_left_to_it(opened: Opened, m
     assert kept(ours, "s0") == [1, 1, 1]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_turn_is_of_one_kind_of_work_and_ends(registry: Registry) -> None:
-    turns = Turns(registry)
-    with turns.take("300 interface") as ours, turns.take("300 interface") as theirs:
+    line = Turns(registry)
+    with line.take("300 interface") as ours, line.take("300 interface") as theirs:
         assert (ours, theirs) == (True, False)
-        with turns.take("300 ping") as other:
+        with line.take("300 ping") as other:
             assert other
-    with turns.take("300 interface") as again:
+    with line.take("300 interface") as again:
         assert again
+
+
+def test_a_turn_is_waited_for_in_line(registry: Registry) -> None:
+    """Who works off days of windows ends a turn and begins the next at once: the other gets it between."""
+    line, got = Turns(registry), []
+
+    def take() -> None:
+        with line.take("300 interface") as theirs:
+            got.append(theirs)
+
+    waiting = threading.Thread(target=take)
+    with line.take("300 interface") as ours:
+        waiting.start()
+        wait_until(lambda: waits(registry) or not waiting.is_alive())
+        assert (ours, got) == (True, [])
+    waiting.join()
+    assert got == [True]
+
+
+def waits(registry: Registry) -> bool:
+    """Whether a collector waits for its turn."""
+    with registry.reading() as connection:
+        return bool(connection.exec_driver_sql(WHO_WAITS).scalar())
 
 
 def test_where_there_is_one_collector_it_is_always_its_turn(tmp_path: Path) -> None:
     with closing(Registry.open(f"sqlite:///{tmp_path}/registry.db")) as alone:
-        for turns in (Turns(alone), Turns()):
-            with turns.take("300 interface") as ours, turns.take("300 interface") as too:
+        for line in (Turns(alone), Turns()):
+            with line.take("300 interface") as ours, line.take("300 interface") as too:
                 assert (ours, too) == (True, True)
