@@ -21,7 +21,7 @@ from config.school import School
 
 LEAST_SECONDS = 180.0
 LONGEST_SECONDS = 86400.0
-"""Devices are polled once a day at least; a ping's window is an hour at most (``config.uptime``)."""
+"""Devices are polled once a day at least; a ping's window is shorter (``config.uptime``)."""
 MOST_BITS_PER_SECOND = 1e18
 """A window that is longer, or whose rates are more together or below zero, was not measured: nothing of it is
 kept.

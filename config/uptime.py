@@ -11,11 +11,19 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from config.points import FieldValue
+
 LOSS_LIMIT = 0.2
 """From this loss on a target does not answer."""
 NEXT_HOP = "next_hop"
 CENTRE = "centre"
 FAMILIES = ("ipv4", "ipv6")
+USUAL_WINDOW_SECONDS = 60.0
+LONGEST_WINDOW_SECONDS = 3600.0
+"""What an agent's settings allow of a ping. No window is taken as longer, whatever a client writes: each of
+its minutes is looked at, and for each minute the points that end so much later are read. That of an interface
+may be longer (``config.plateau``): none of its minutes is looked at.
+"""
 
 
 class State(enum.Enum):
@@ -56,6 +64,14 @@ class Minute(msgspec.Struct, frozen=True):
     one_line_only: bool = False
     by_centre_alone: bool = False
     """Down, and nothing was asked beyond the line but the county's own node."""
+
+
+def window_seconds_of(ping: Mapping[str, FieldValue]) -> float:
+    """How long the window was that a ping's fields tell of."""
+    found = ping.get("window_seconds")
+    if not isinstance(found, int | float) or found <= 0:
+        return USUAL_WINDOW_SECONDS
+    return min(float(found), LONGEST_WINDOW_SECONDS)
 
 
 def judge_minute(heard: Sequence[Heard], declared_lines: Sequence[str] = ()) -> Minute:

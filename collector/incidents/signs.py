@@ -17,11 +17,10 @@ from collector.incidents.baselines import IPV6_LEVEL, Baselines, Place, key_of
 from collector.incidents.model import EvidenceReference, Facts, Key, Kind, Quantity
 from collector.incidents.rules import KindRules
 from collector.incidents.seen import Seen
-from collector.uptime.evidence import window_seconds_of
 from config.evidence import moment_of
 from config.points import Point
 from config.readiness import SUMMARY
-from config.uptime import CENTRE
+from config.uptime import CENTRE, window_seconds_of
 
 _PORTS = ("line", "trunk")
 SUBJECT_CHARACTERS = 180
@@ -182,7 +181,7 @@ class Signs:
         sent, lost = _number(point, "sent") or 0, _number(point, "lost") or 0
         if line is None or not sent or point.fields.get("place") == "next_hop":
             return
-        length = timedelta(seconds=window_seconds_of(point))
+        length = timedelta(seconds=window_seconds_of(point.fields))
         if lost == sent and point.fields.get("place") == CENTRE and at - length < self._started_at:
             return  # it was the collector that was away
         windows = self._pings[school_id, line]

@@ -9,16 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from collector.store.interface import NS, RawPoint, SeriesPoints
+from collector.store.interface import NS, SeriesPoints
 from collector.uptime import minutes as code
 from collector.uptime.availability import Spans, merged
 from collector.uptime.minutes import SCHOOL, Strip, codes_of
-from config.points import Point
-from config.uptime import Heard, judge_minute
+from config.uptime import Heard, judge_minute, window_seconds_of
 
-DEFAULT_WINDOW_SECONDS = 60.0
-MOST_WINDOW_SECONDS = 3600.0
-"""No window is taken as longer, whatever a client writes: each of its minutes is looked at."""
 RESTARTING = "restarting"
 _HOST_OFF = (code.POWER, code.REBOOT)
 _PLACES = {"gateway": "next_hop", "collector": "centre"}
@@ -55,18 +51,10 @@ def heard_by_minute(series: Sequence[SeriesPoints], minute_seconds: float) -> di
         for point in one.points:
             sent, lost = _count(point.fields, "sent"), _count(point.fields, "lost")
             key = _key(one.tags, point.fields)
-            for minute in minutes_of_window(point.time_ns, window_seconds_of(point), minute_seconds):
+            for minute in minutes_of_window(point.time_ns, window_seconds_of(point.fields), minute_seconds):
                 before = sums[minute].get(key, (0, 0))
                 sums[minute][key] = (before[0] + sent, before[1] + lost)
     return {minute: [_heard(*each) for each in found.items()] for minute, found in sums.items()}
-
-
-def window_seconds_of(ping: Point | RawPoint) -> float:
-    """How long the window of a ping's point was."""
-    found = ping.fields.get("window_seconds")
-    if not isinstance(found, int | float) or found <= 0:
-        return DEFAULT_WINDOW_SECONDS
-    return min(float(found), MOST_WINDOW_SECONDS)
 
 
 def minutes_of_window(end_ns: int, window_seconds: float, minute_seconds: float) -> list[int]:

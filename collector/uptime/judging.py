@@ -24,11 +24,10 @@ from collector.uptime.records import Days, Records
 from collector.uptime.settings import UptimeSettings
 from config.calendar import SchoolCalendar
 from config.school import School
-from config.uptime import Heard
+from config.uptime import LONGEST_WINDOW_SECONDS, Heard
 
 PING_FIELDS = ("sent", "lost", "place", "window_seconds")
 MARK_FIELDS = ("boot_id", "uptime_seconds", "stands_on", "ending")
-LONGEST_WINDOW_SECONDS = 300.0
 HORIZON = timedelta(days=4)
 """Older minutes are judged no more: no agent keeps points longer."""
 LOOK_MINUTES = (10, 120, 1440, 6000)

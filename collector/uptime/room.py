@@ -13,7 +13,7 @@ from collector.registry import Registry
 from collector.store.interface import NS, Store
 from collector.uptime.availability import Spans, merged
 from collector.uptime.dirty import Dirty
-from collector.uptime.evidence import minutes_of_window, window_seconds_of
+from collector.uptime.evidence import minutes_of_window
 from collector.uptime.history import Outage
 from collector.uptime.judging import HORIZON, MinuteJudge, Waiting
 from collector.uptime.outage_book import OutageBook
@@ -25,6 +25,7 @@ from collector.uptime.settings import UptimeSettings
 from config.calendar import SchoolCalendar
 from config.clock import Clock, SystemClock
 from config.points import Point
+from config.uptime import window_seconds_of
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class UptimeRoom:
         pings, marks = [], []
         for point in points:
             if point.measurement == "ping":
-                minutes = minutes_of_window(point.time_ns, window_seconds_of(point), self._minute)
+                minutes = minutes_of_window(point.time_ns, window_seconds_of(point.fields), self._minute)
                 pings.append((minutes[0], minutes[-1] + 1))
             elif point.measurement == "agent" and "boot_id" in point.fields:
                 minute = int(point.time_ns // (self._minute * NS))

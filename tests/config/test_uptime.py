@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from config.uptime import Heard, State, judge_minute
+from config.points import FieldValue
+from config.uptime import Heard, State, judge_minute, window_seconds_of
 
 
 def heard(place: str, lost: int, *, family: str = "ipv4", line: str | None = None, sent: int = 20) -> Heard:
@@ -67,3 +68,10 @@ def test_a_school_of_one_line_is_that_line() -> None:
 )
 def test_down_by_the_centre_alone(probes: list[Heard], alone: bool) -> None:
     assert judge_minute(probes).by_centre_alone is alone
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"), [(60, 60), (0.5, 0.5), (1e290, 3600), (0, 60), (-1e300, 60), ("60", 60), (None, 60)]
+)
+def test_how_long_a_window_was(told: FieldValue | None, seconds: float) -> None:
+    assert window_seconds_of({} if told is None else {"window_seconds": told}) == seconds

@@ -18,10 +18,12 @@ from collector.uptime import room
 from collector.uptime.causes import Cause
 from collector.uptime.history import Outage
 from collector.uptime.judging import HORIZON
+from collector.uptime.minutes import SCHOOL
 from collector.uptime.outage_book import AGAIN, CAUSES
 from collector.uptime.tables import DayRow
+from config.points import FieldValue, Point
 from config.school import School
-from tests.collector.uptime.county import MONDAY, County, Host, school
+from tests.collector.uptime.county import MONDAY, NS, County, Host, school
 
 MINUTE = timedelta(minutes=1)
 Made = Callable[..., County]
@@ -440,6 +442,19 @@ def test_an_outage_has_its_cause_though_the_database_went_away_between_schools_j
     assert [(each.school_id, each.cause) for each in county.outages()] == [("s2", Cause.CARRIER)]
     told = [message for message in caplog.messages if message.startswith("outage")]
     assert [message.count("school=s2") for message in told] == [1, 1], "the school and its line, once"
+
+
+def test_a_minute_that_is_judged_again_keeps_the_window_of_an_hour_that_it_lies_in(made: Made) -> None:
+    county = made()
+    county.clock.move(hours=1)
+    for lost, target, seconds, ended in ((0, "a", 3600.0, 60), (20, "b", 60.0, 10)):
+        told: dict[str, FieldValue] = {"sent": 20, "lost": lost, "window_seconds": seconds}
+        at_ns = round((MONDAY + ended * MINUTE).timestamp()) * NS
+        county.take("s1", "s1-1", [Point("ping", {"target": target, "family": "ipv4"}, told, at_ns)])
+        county.room.tick()
+    first, day = divmod(round(MONDAY.timestamp() / 60), 1440)[::-1]
+    codes = county.room.records.days("s1", day, day)[SCHOOL][day]
+    assert codes[first : first + 60] == b"u" * 9 + b"d" + b"u" * 50
 
 
 def test_judging_again_changes_nothing(made: Made) -> None:
