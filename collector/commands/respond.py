@@ -11,11 +11,20 @@ from pathlib import Path
 
 import click
 
+from agent.capacity import tcp
 from collector.responder.server import Responder, listening
 from collector.responder.settings import ResponderSettings, received
 from collector.responder.ticket import KEY_FILE, TicketError, load_key
 from config.cli import fail
 from config.settings import load
+
+
+class OneLine(logging.Formatter):
+    """A record is a line, whatever the other end said: a line of its own could be taken for a report."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See Formatter."""
+        return super().format(record).replace("\n", "\\n")
 
 
 @click.command()
@@ -34,7 +43,7 @@ from config.settings import load
 @click.option("--settings-from-stdin", is_flag=True, hidden=True)
 def command(data_directory: Path, file: Path | None, settings_from_stdin: bool) -> None:
     """Serve capacity tests to whoever shows a one-use ticket of the collector."""
-    logging.basicConfig(level=logging.INFO, format="level=%(levelname)s logger=%(name)s %(message)s")
+    _log_to_standard_error()
     settings = _settings(file, settings_from_stdin)
     report = (_told_to_parent,) if settings_from_stdin else ()
     try:
@@ -42,6 +51,8 @@ def command(data_directory: Path, file: Path | None, settings_from_stdin: bool) 
         responder = Responder(settings, load_key(data_directory / KEY_FILE), listeners, *report)
     except TicketError as error:
         fail(str(error))
+    except tcp.TooOldError as error:
+        fail(f"{error.strerror}; without it the key responder.enabled is false")
     except OSError as error:
         fail(f"{error.strerror}; set another with the key responder.port")
     ended = _ended_by_signal()
@@ -51,6 +62,12 @@ def command(data_directory: Path, file: Path | None, settings_from_stdin: bool) 
         threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
     ended.wait()
     responder.stop()
+
+
+def _log_to_standard_error() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine("level=%(levelname)s logger=%(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def _settings(file: Path | None, from_stdin: bool) -> ResponderSettings:

@@ -215,6 +215,9 @@ class Responder:
         except RuntimeError:  # the system has no more
             self._over(session, thread)
             raise TicketError("busy") from None
+        except BaseException:
+            self._over(session, thread)
+            raise
 
     def _admitted(self, control: socket.socket, hello: wire.Hello) -> Ticket:
         if hello.version != wire.VERSION:
@@ -259,13 +262,15 @@ def _family_of(sock: socket.socket) -> str:
 def listening(addresses: Sequence[str], port: int) -> list[socket.socket]:
     """Listening sockets on each address, its own family only. Port 0 takes any, the same for all.
 
-    Raises OSError, whose text names address and port.
+    Raises OSError, whose text names address and port, and TooOldError.
     """
     socks: list[socket.socket] = []
     try:
         for address in addresses:
             chosen = socks[0].getsockname()[1] if socks else port
             socks.append(_listening(address, chosen))
+    except tcp.TooOldError:
+        raise  # no other address or port will do
     except OSError as error:
         for sock in socks:
             sock.close()

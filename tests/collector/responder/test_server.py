@@ -26,7 +26,7 @@ from collector.registry import AgentIdentity
 from collector.responder import ResponderProcess, ResponderSettings, TicketOffice, process, ticket_routes
 from collector.responder.office import TicketRequest
 from collector.responder.process import ResponderFailed
-from collector.responder.ticket import Gate, holder_of, opened, sign
+from collector.responder.ticket import KEY_FILE, Gate, holder_of, opened, sign
 from config.units import BitsPerSecond, Seconds
 from tests.agent.capacity.far_end import KEY, FarEnd, a_run, far_end, number
 from tests.collector.running import Running, running, settings_in, wait_until
@@ -255,6 +255,25 @@ def test_a_responder_of_its_own_serves_and_ends_with_its_parent(tmp_path: Path) 
     finally:
         own.stop()
     assert not own.listening
+
+
+def test_nothing_that_an_agent_says_is_taken_for_a_report(tmp_path: Path, served: FarEnd) -> None:
+    """A line that an error quotes would count another test of its school as nothing."""
+    (tmp_path / KEY_FILE).write_bytes(KEY)
+    (tmp_path / KEY_FILE).chmod(0o600)
+    reported: list[tuple[str, int | None]] = []
+    settings = ResponderSettings(listen=("127.0.0.1",), port=0)
+    own = ResponderProcess(settings, tmp_path, lambda *report: reported.append(report))
+    forged = "f" * 32
+    with socket.create_connection(("127.0.0.1", own.start()), timeout=5) as sock:
+        sock.sendall(hello(served))
+        assert b'"welcome"' in sock.recv(4096)
+        sock.sendall(b'{"type":"\\ntest %s moved 0\\n"}\n' % forged.encode())
+        while sock.recv(4096):
+            pass
+    own.stop()
+    assert reported
+    assert forged not in [test for test, _ in reported]
 
 
 def killed_responder() -> int:
