@@ -142,7 +142,8 @@ class Channel:
         try:
             return decoded(line, self._decoder)
         except msgspec.DecodeError as error:
-            raise WireError(f"said what is not in the protocol: {error}") from error
+            what = str(error).encode("unicode_escape").decode()  # it quotes what the other end named
+            raise WireError(f"said what is not in the protocol: {what}") from error
 
     def expect(self, kind: type[Any], seconds: float) -> Any:
         """The next message, which has to be of that kind. Raises WireError."""

@@ -163,8 +163,11 @@ class Ledger:
         self._change(test_id, CapacityTestRow.state == RESERVED, state=BEGUN)
 
     def moved(self, test_id: str, moved_bytes: int, now: datetime) -> None:
-        """The responder ended it, after so many bytes."""
-        self._change(test_id, state=SETTLED, bytes=moved_bytes, until=_at_latest(now))
+        """The responder ended it, after so many bytes; its agent may have told of more, which stands."""
+        row = CapacityTestRow
+        more = sa.and_(row.state == SETTLED, row.bytes > moved_bytes)
+        told = sa.case((more, row.bytes), else_=moved_bytes)
+        self._change(test_id, state=SETTLED, bytes=told, until=_at_latest(now))
 
     def over(self, school: str, test_id: str, moved_bytes: int | None, now: datetime) -> None:
         """Its agent says that it is over or never began, after so many bytes (None: it cannot tell).

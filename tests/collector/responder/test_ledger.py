@@ -85,6 +85,15 @@ def test_what_the_responder_counted_stands_and_an_agent_that_cannot_tell_leaves_
     assert ours.tests_since("s1", AGES_AGO)[0].until == NOW
 
 
+def test_what_a_test_moved_is_never_less_than_was_known_of_it(ledgers: tuple[Ledger, Ledger]) -> None:
+    ours, theirs = ledgers
+    granted(ours, heard=True)
+    ours.begun(TEST.id)
+    for told, known in ((600, 600), (0, 600), (700, 700)):
+        ours.moved(TEST.id, told, NOW)
+        assert charged(theirs) == known
+
+
 @pytest.mark.parametrize(
     ("heard", "begun", "left"), [(True, False, 0), (True, True, 1000), (False, False, 1000)]
 )
