@@ -52,7 +52,7 @@ def command(data_directory: Path, file: Path | None, settings_from_stdin: bool) 
     except TicketError as error:
         fail(str(error))
     except tcp.TooOldError as error:
-        fail(f"{error.strerror}; without it the key responder.enabled is false")
+        fail(str(error.strerror))  # no other port would do
     except OSError as error:
         fail(f"{error.strerror}; set another with the key responder.port")
     ended = _ended_by_signal()

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from collector.responder.denied import Denied
 from collector.responder.settings import OtherSettings, ResponderSettings
 from config.school import Line
+
+Away = Callable[[], Denied | None]
+"""Why the collector's own responder gets no ticket now; None while a test finds it."""
+
+
+def never() -> None:
+    """It runs on another machine: what it does there is not known here."""
 
 
 class FarEnd(msgspec.Struct, frozen=True):
@@ -35,7 +44,8 @@ class FarEnd(msgspec.Struct, frozen=True):
 class FarEnds:
     """A collector's own responder, and the others that its settings name."""
 
-    def __init__(self, settings: ResponderSettings) -> None:
+    def __init__(self, settings: ResponderSettings, away: Away = never) -> None:
+        self._away = away
         self._own = _own(settings)
         self._all = {self._own.id: self._own} | {each.id: _other(each) for each in settings.others}
         self._serving = {each.id: each for each in self._all.values() if each.serves}
@@ -44,10 +54,16 @@ class FarEnds:
         """Where a test goes: to the one that is asked for, else to the first that the line names.
 
         A line that names none is tested to the collector's own. An iperf3 server that is not declared takes
-        of the collector's own line. Raises Denied.
+        of the collector's own line. Raises Denied, also while the one where it goes is away.
         """
         if method == "iperf3":
             return self._all.get(asked or "", self._own)
+        far_end = self._wanted(asked, line)
+        if far_end.heard and (denied := self._away()) is not None:
+            raise denied
+        return far_end
+
+    def _wanted(self, asked: str | None, line: Line | None) -> FarEnd:
         if asked is not None:
             return self._served(asked, f"there is no responder {asked!r}")
         if line is None or not line.responders:

@@ -13,6 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from collector.registry import Registry
+from collector.responder.far_ends import Away, never
 from collector.responder.ledger import Ledger
 from collector.responder.office import TicketOffice
 from collector.responder.process import ResponderProcess
@@ -52,13 +53,15 @@ def open_far_end(
         return datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
 
     ledger, process = Ledger(registry), None
+    away: Away = never
     if settings.enabled:
         process = ResponderProcess(settings, data_directory, settling(ledger, now))
         stack.callback(process.stop)
         settings = msgspec.structs.replace(settings, port=process.start())
+        away = process.away
     key = load_key(data_directory / KEY_FILE)
     judge = VerdictsOf(verdicts)
-    slots = SlotRoom(settings, ledger, registry, judge, verdicts.calendar, salt=key, now=now)
+    slots = SlotRoom(settings, ledger, registry, judge, verdicts.calendar, salt=key, now=now, away=away)
     return TicketOffice(settings, key, slots=slots), process
 
 

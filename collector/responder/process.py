@@ -8,6 +8,7 @@ import contextlib
 import logging
 import re
 import select
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import msgspec
 
+from agent.capacity import tcp
+from collector.responder.denied import Denied
 from collector.responder.settings import ResponderSettings, sent
 from collector.responder.ticket import CLOCK_SLACK_SECONDS, KEY_FILE, load_key
 
@@ -26,6 +29,8 @@ FIRST_PAUSE_SECONDS = CLOCK_SLACK_SECONDS
 """Before it is started again: the new one then takes no ticket that the one before may have served."""
 LONGEST_PAUSE_SECONDS = 60.0
 """The pause doubles up to that; after a run longer than that it is the first again."""
+AWAY_SECONDS = 10
+"""How soon to ask again while it is away."""
 REPORT = re.compile(r"test ([0-9a-f]{32}) (?:begins|moved ([0-9]{1,18}))")
 """A line of its standard output about one test."""
 _COMMAND = (sys.executable, "-c", "from collector.main import main; main()", "respond")
@@ -53,12 +58,20 @@ class ResponderProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self._listening = False
         self._failure = ""
+        self._lacking = ""
         self._starting = threading.Lock()
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="responder's watcher", daemon=True)
 
     def start(self) -> int:
-        """Start it and wait until it listens; its port, which it keeps. Raises ResponderFailed."""
+        """Start it and wait until it listens; its port, which it keeps. Raises ResponderFailed.
+
+        On a kernel that can serve no test it stays away: all else of the collector works there.
+        """
+        self._lacking = _lacking()
+        if self._lacking:
+            log.error("the responder cannot serve: %s", self._lacking)
+            return self._settings.port
         load_key(self._key_directory / KEY_FILE)  # made here, so that both processes have the same
         port = self._launch()
         self._settings = msgspec.structs.replace(self._settings, port=port)
@@ -66,14 +79,17 @@ class ResponderProcess:
         return port
 
     @property
-    def id(self) -> str:
-        """What lines and agents call it."""
-        return self._settings.id
-
-    @property
     def listening(self) -> bool:
         """Whether a test finds it."""
         return self._listening
+
+    def away(self) -> Denied | None:
+        """Why it gets no ticket now; None while a test finds it."""
+        if self._lacking:
+            return Denied(409, f"the responder cannot serve: {self._lacking}")
+        if not self._listening:
+            return Denied(503, "the responder is not listening; it is being started again", AWAY_SECONDS)
+        return None
 
     def stop(self) -> None:
         """End it and its tests."""
@@ -157,6 +173,16 @@ class ResponderProcess:
             if str(error) != self._failure and not self._stopping.is_set():
                 log.warning("responder does not start again error=%s", error)
             self._failure = str(error)
+
+
+def _lacking() -> str:
+    """What the kernel lacks that every test needs; empty where it has all."""
+    try:
+        with socket.socket() as sock:
+            tcp.tcp_info(sock)
+    except tcp.TooOldError as error:
+        return str(error.strerror)
+    return ""
 
 
 def _first_line(child: subprocess.Popen[bytes]) -> str:

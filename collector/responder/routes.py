@@ -18,11 +18,8 @@ from collector.ingest.credentials import identify
 from collector.ingest.intake import Agents
 from collector.responder.denied import Denied
 from collector.responder.office import TestOver, TicketOffice, TicketRequest
-from collector.responder.process import ResponderProcess
 
 MAX_BODY_BYTES = 4096
-AWAY_SECONDS = 10
-"""How soon to ask again while the responder is away."""
 
 T = TypeVar("T")
 
@@ -36,11 +33,6 @@ class TicketRooms(Protocol):
     @property
     def tickets(self) -> TicketOffice | None:
         """None where this collector has no responder."""
-        ...
-
-    @property
-    def responder(self) -> ResponderProcess | None:
-        """None where another machine runs it, or nobody."""
         ...
 
 
@@ -64,7 +56,6 @@ def ticket_routes(rooms: TicketRooms) -> list[Route]:
 async def _issued(request: Request, rooms: TicketRooms) -> Response:
     agent, office = identify(request, rooms.registry), _office(rooms)
     wanted = _asked(await _body(request), TicketRequest)
-    _refuse_while_away(rooms.responder, wanted)
     host = request.url.hostname or ""
     grant = await run_in_threadpool(office.issue, agent.agent_id, agent.school_id, wanted, host)
     return Response(msgspec.json.encode(grant), media_type="application/json")
@@ -80,12 +71,6 @@ def _office(rooms: TicketRooms) -> TicketOffice:
     if rooms.tickets is None:
         raise Denied(409, "this collector has no responder")
     return rooms.tickets
-
-
-def _refuse_while_away(responder: ResponderProcess | None, wanted: TicketRequest) -> None:
-    """No test at this collector's responder while that does not listen. Who insists on another gets it."""
-    if responder is not None and not responder.listening and wanted.responder in (None, responder.id):
-        raise Denied(503, "the responder is not listening; it is being started again", AWAY_SECONDS)
 
 
 async def _body(request: Request) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from collector.responder.denied import Denied
-from collector.responder.far_ends import FarEnd, FarEnds
+from collector.responder.far_ends import Away, FarEnd, FarEnds, never
 from collector.responder.ledger import GrantedTest, Ledger, Order
 from collector.responder.needs import Known, Need, Needs, Trigger, Way
 from collector.responder.settings import ResponderSettings
@@ -105,9 +105,10 @@ class SlotRoom:
         salt: bytes,
         now: Callable[[], datetime],
         rules: Rules = DEFAULT_RULES,
+        away: Away = never,
     ) -> None:
         self._settings = settings.slots
-        self._far_ends = FarEnds(settings)
+        self._far_ends = FarEnds(settings, away)
         self._ledger = ledger
         self._schools = schools
         self._judge = judge

@@ -13,7 +13,7 @@ from collector.registry import Registry
 from collector.responder.denied import Denied
 from collector.responder.far_ends import FarEnds
 from collector.responder.office import TicketRequest
-from collector.responder.settings import ResponderSettings, SlotSettings
+from collector.responder.settings import OtherSettings, ResponderSettings, SlotSettings
 from collector.responder.slot_room import SlotRoom
 from collector.responder.slots import Circumstances, Purpose, Reserved, Slots, Suppression
 from config.calendar import SchoolCalendar
@@ -95,6 +95,29 @@ def test_who_waits_is_warned_in_lessons_and_who_does_not_waits_for_their_end(tmp
         assert warned == "lessons are on: the test takes the line from them"
         county.now = EVENING
         assert county.office.issue("a2", "s2", now, "county").warning == ""
+
+
+@pytest.mark.parametrize(("away", "found"), [(None, {"county", "edu"}), (Denied(503, "away", 10), {"edu"})])
+def test_a_need_whose_far_end_is_away_holds_up_no_other(
+    tmp_path: Path, away: Denied | None, found: set[str]
+) -> None:
+    with contextlib.closing(Registry.open(f"sqlite:///{tmp_path}/registry.db")) as registry:
+        county = County({"s1": 500 * M}, SlotSettings(), EVENING, registries=[registry])
+        lines = (Line(id="l1"), Line(id="l2", responders=("edu",)))
+        county.schools["s1"] = School("s1", classes=4, lines=lines)
+        settings = ResponderSettings(others=(OtherSettings("edu", "edu.example"),))
+        room = SlotRoom(
+            settings, county.ledger, county, county, county.calendar, salt=b"c", now=lambda: county.now,
+            away=lambda: away,
+        )  # fmt: skip
+        far_ends = set()
+        for line in (("l1", "l2"), ("l2", "l1")) * 144:
+            county.now += timedelta(minutes=5)
+            with contextlib.suppress(Denied):
+                far_ends.add(room.choose("s1", line, ("ipv4",)).far_end.id)
+    assert far_ends <= found
+    assert ("county" in far_ends) is (away is None)
+    assert far_ends
 
 
 def test_a_port_that_changed_while_the_collector_was_away_asks_for_a_verify(tmp_path: Path) -> None:

@@ -12,21 +12,26 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
 import pytest
+from click.testing import CliRunner
 from starlette.applications import Starlette
 
-from agent.capacity import wire
+from agent.capacity import tcp, wire
 from agent.probes.capacity import Capacity, Settings
+from collector.commands import respond
 from collector.registry import AgentIdentity
 from collector.responder import ResponderProcess, ResponderSettings, TicketOffice, process, ticket_routes
+from collector.responder.ledger import Ledger
 from collector.responder.office import TicketRequest
 from collector.responder.process import ResponderFailed
 from collector.responder.ticket import KEY_FILE, Gate, holder_of, opened, sign
+from config.school import Line, School
 from config.units import BitsPerSecond, Seconds
 from tests.agent.capacity.far_end import KEY, FarEnd, a_run, far_end, number
 from tests.collector.running import Running, running, settings_in, wait_until
@@ -194,16 +199,20 @@ def test_an_error_that_nobody_thought_of_costs_its_connection_and_one_line(
     assert line == "responder gives a connection up error=ZeroDivisionError('nobody thought of it')"
 
 
+@pytest.mark.parametrize(
+    ("error", "answer"), [(RuntimeError("can't start new thread"), b"busy"), (MemoryError(), b"")]
+)
 def test_a_test_for_which_the_system_has_no_thread_leaves_its_place_to_the_next(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, error: Exception, answer: bytes
 ) -> None:
     def none_left(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+        raise error
 
     with far_end(max_tests=1) as served:
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", none_left)
-            assert b"busy" in answer_to(served, hello(served))
+            refused = answer_to(served, hello(served))
+            assert (answer in refused, bool(refused)) == (True, bool(answer))
         assert is_served(served)
 
 
@@ -319,6 +328,50 @@ def test_a_responder_that_was_killed_is_started_again_and_no_ticket_is_given_mea
     ]
 
 
+def test_a_line_that_leads_elsewhere_is_tested_while_the_collectors_own_responder_is_away(
+    tmp_path: Path,
+) -> None:
+    others, slots = [{"id": "edu", "host": "192.0.2.1"}], {"in_lessons": True}
+    own = {"listen": ["127.0.0.1"], "port": 0, "others": others, "slots": slots}
+    due = msgspec.json.encode(TicketRequest("due", WANTED.holder, lines=("l1", "l2"), families=("ipv4",)))
+    with running(settings_in(tmp_path, responder=own)) as collector:
+        lines = (Line(id="l1"), Line(id="l2", responders=("edu",)))
+        collector.rooms.registry.put_schools([School("s1", lines=lines)])
+        responder = collector.rooms.responder
+        assert responder is not None
+        killed_responder()
+        wait_until(lambda: not responder.listening)
+        ledger, now = Ledger(collector.rooms.registry), datetime.now(UTC)
+        ledger.order("s1", "l2", now, forced=True, tests=1)
+        ledger.order("s1", "l1", now, forced=True, tests=1)
+        there = collector.request("POST", "/api/v1/tickets", due)
+        assert (there.status, there.json["responder"]["id"]) == (200, "edu")
+        here = collector.request("POST", "/api/v1/tickets", due)
+        assert (here.status, "is not listening" in here.json["reason"]) == (503, True)
+
+
+def test_a_kernel_that_counts_too_little_stops_no_collector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tcp, "_COUNTS_WAITING", 10_000)
+    reason = (
+        "the responder cannot serve: this kernel counts too little of a connection; Linux 4.13 and newer do"
+    )
+    with running(settings_in(tmp_path, responder={"listen": ["127.0.0.1"], "port": 0})) as collector:
+        assert (asked(collector).status, asked(collector).json) == (409, {"reason": reason})
+        assert b"\nxiaotong_responder_listening 0.0\n" in collector.request("GET", "/metrics").body
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == [reason]
+
+
+def test_a_responder_alone_says_that_its_kernel_counts_too_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "_COUNTS_WAITING", 10_000)
+    done = CliRunner().invoke(respond.command, ["--data-directory", str(tmp_path)])
+    said = "error: this kernel counts too little of a connection; Linux 4.13 and newer do\n"
+    assert (done.exit_code, done.stderr) == (2, said)
+
+
 def test_a_responder_that_was_killed_can_be_stopped(tmp_path: Path) -> None:
     killed = ResponderProcess(ResponderSettings(listen=("127.0.0.1",), port=0), tmp_path)
     killed.start()
@@ -334,7 +387,6 @@ class Rooms:
     def __init__(self) -> None:
         self.registry = self
         self.tickets: TicketOffice | None = TicketOffice(ResponderSettings(tickets_per_hour=1), KEY)
-        self.responder: ResponderProcess | None = None
 
     def agent_by_token(self, token: str) -> AgentIdentity | None:
         return AgentIdentity("a1", "s1") if token == "t" * 43 else None
