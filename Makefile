@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
   -q --no-header --no-annotate
+# The suite starts hundreds of programs: each would compile the whole product anew.
+unexport PYTHONDONTWRITEBYTECODE
 SCENARIO ?=
 SCHOOLS ?= 300
 FOR ?= 600
