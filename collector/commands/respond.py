@@ -11,8 +11,7 @@ from pathlib import Path
 
 import click
 
-from agent.capacity import tcp
-from collector.responder.server import Responder, listening
+from collector.responder.server import KernelTooOld, Responder, listening
 from collector.responder.settings import ResponderSettings, received
 from collector.responder.ticket import KEY_FILE, TicketError, load_key
 from config.cli import fail
@@ -49,10 +48,8 @@ def command(data_directory: Path, file: Path | None, settings_from_stdin: bool) 
     try:
         listeners = listening(settings.listen, settings.port)
         responder = Responder(settings, load_key(data_directory / KEY_FILE), listeners, *report)
-    except TicketError as error:
+    except (KernelTooOld, TicketError) as error:
         fail(str(error))
-    except tcp.TooOldError as error:
-        fail(str(error.strerror))  # no other port would do
     except OSError as error:
         fail(f"{error.strerror}; set another with the key responder.port")
     ended = _ended_by_signal()

@@ -255,6 +255,10 @@ class Responder:
         pending.sock.close()
 
 
+class KernelTooOld(Exception):
+    """This host's kernel cannot serve a test; the text is the one line of why."""
+
+
 def _family_of(sock: socket.socket) -> str:
     return next(name for name, family in wire.SOCKET_FAMILY.items() if sock.family == family)
 
@@ -262,15 +266,15 @@ def _family_of(sock: socket.socket) -> str:
 def listening(addresses: Sequence[str], port: int) -> list[socket.socket]:
     """Listening sockets on each address, its own family only. Port 0 takes any, the same for all.
 
-    Raises OSError, whose text names address and port, and TooOldError.
+    Raises OSError, whose text names address and port, and KernelTooOld.
     """
     socks: list[socket.socket] = []
     try:
         for address in addresses:
             chosen = socks[0].getsockname()[1] if socks else port
             socks.append(_listening(address, chosen))
-    except tcp.TooOldError:
-        raise  # no other address or port will do
+    except tcp.TooOldError as error:  # no other address or port would do
+        raise KernelTooOld(str(error.strerror)) from None
     except OSError as error:
         for sock in socks:
             sock.close()
